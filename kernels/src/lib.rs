@@ -1,0 +1,28 @@
+//! The kernels of `mlpc`: activations, losses, optimizers and matrix products
+//! over f32 slices, written once and compiled for every instruction set.
+//!
+//! This crate knows nothing of the language, of plans or of files, and it
+//! holds all of the project's `unsafe`. Its layers:
+//!
+//! - [`simd`]: one small trait over a vector register, implemented by `wide`
+//!   (portable), AVX2+FMA and AVX-512. [`simd::Isa`] is chosen at run time;
+//!   a token that only detection hands out proves that the CPU has the
+//!   instructions.
+//! - [`unary`], [`loss`], [`optim`]: a family a folder, an operation a file.
+//!   A file holds the operation, its derivative, its f64 oracle and its error
+//!   bound; the family's one list makes it known to everybody else.
+//! - [`gemm`]: the three matrix products of a dense layer.
+//!
+//! # Layout
+//!
+//! A tile of a batch is *feature-major*: `[feature][row]`, with rows of the
+//! batch next to each other, so that vectors run along the batch. Weights are
+//! `[out][in]`, row-major, as PyTorch has them.
+
+pub mod gemm;
+pub mod hyper;
+pub mod layout;
+pub mod loss;
+pub mod optim;
+pub mod simd;
+pub mod unary;

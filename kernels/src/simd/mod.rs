@@ -1,0 +1,194 @@
+//! One small trait over a vector of f32, and the choice of who implements it.
+//!
+//! An operation is written once, generic over [`Simd`], as a value of a type
+//! that implements [`Op`]. [`Isa::run`] compiles it for every instruction set
+//! inside a function that enables that set, and calls the one asked for; all
+//! the trait's methods are inlined into it. That is how an ordinary build for
+//! baseline x86-64 runs at full speed on a CPU that has more.
+
+mod portable;
+#[cfg(target_arch = "x86_64")]
+mod x86;
+
+pub use portable::Portable;
+#[cfg(target_arch = "x86_64")]
+pub use x86::{Avx2, Avx512};
+
+use std::fmt;
+use std::str::FromStr;
+
+/// A vector register of f32, and what can be done with it.
+///
+/// A value of a type that implements this trait is the proof that the CPU has
+/// the instructions: only [`Isa::run`] makes one, after detection.
+///
+/// `NaN` spreads through arithmetic as IEEE 754 says; `min`, `max` and the
+/// comparisons say in their own words what they do with it.
+pub trait Simd: Copy + Send + Sync + 'static {
+    /// A vector of [`Self::LANES`] f32.
+    type V: Copy;
+    /// One bit a lane.
+    type M: Copy;
+    /// Lanes of a vector.
+    const LANES: usize;
+
+    /// Every lane `x`.
+    fn splat(self, x: f32) -> Self::V;
+    /// The first `LANES` elements. Panics where there are fewer.
+    fn load(self, from: &[f32]) -> Self::V;
+    /// Writes the first `LANES` elements. Panics where there are fewer.
+    fn store(self, v: Self::V, to: &mut [f32]);
+    /// Up to `LANES` elements, zeros behind them.
+    fn load_partial(self, from: &[f32]) -> Self::V;
+    /// Writes as many lanes as the slice takes, at most `LANES`.
+    fn store_partial(self, v: Self::V, to: &mut [f32]);
+    /// # Safety
+    /// `from` must be valid for reading `LANES` f32; it need not be aligned.
+    unsafe fn load_ptr(self, from: *const f32) -> Self::V;
+    /// # Safety
+    /// `to` must be valid for writing `LANES` f32; it need not be aligned.
+    unsafe fn store_ptr(self, v: Self::V, to: *mut f32);
+
+    /// a + b
+    fn add(self, a: Self::V, b: Self::V) -> Self::V;
+    /// a − b
+    fn sub(self, a: Self::V, b: Self::V) -> Self::V;
+    /// a · b
+    fn mul(self, a: Self::V, b: Self::V) -> Self::V;
+    /// a / b, correctly rounded
+    fn div(self, a: Self::V, b: Self::V) -> Self::V;
+    /// a · b + c, in one rounding where the instruction set has it.
+    fn mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// c − a · b, in one rounding where the instruction set has it.
+    fn neg_mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// The smaller; `b` where either is NaN.
+    fn min(self, a: Self::V, b: Self::V) -> Self::V;
+    /// The larger; `b` where either is NaN.
+    fn max(self, a: Self::V, b: Self::V) -> Self::V;
+    /// |a|
+    fn abs(self, a: Self::V) -> Self::V;
+    /// The magnitude of `a` with the sign of `sign`.
+    fn copysign(self, a: Self::V, sign: Self::V) -> Self::V;
+    /// √a, correctly rounded
+    fn sqrt(self, a: Self::V) -> Self::V;
+    /// The nearest integer, ties to even.
+    fn round(self, a: Self::V) -> Self::V;
+    /// a · 2ⁿ for integral n in −252..=254, rounded once where the result is
+    /// a denormal and `a` is normal with a magnitude in ½..=4.
+    fn scale(self, a: Self::V, n: Self::V) -> Self::V;
+    /// a < b, false where either is NaN.
+    fn lt(self, a: Self::V, b: Self::V) -> Self::M;
+    /// a = b, false where either is NaN.
+    fn eq(self, a: Self::V, b: Self::V) -> Self::M;
+    /// `a` where the mask is set, else `b`.
+    fn select(self, mask: Self::M, a: Self::V, b: Self::V) -> Self::V;
+    /// The sum of the lanes, in a fixed order.
+    fn sum(self, a: Self::V) -> f32;
+
+    /// −a
+    #[inline(always)]
+    fn neg(self, a: Self::V) -> Self::V {
+        self.sub(self.splat(-0.0), a)
+    }
+
+    /// The polynomial Σ cᵢ·xⁱ by Horner's rule, coefficients from the highest
+    /// power down.
+    #[inline(always)]
+    fn polynomial<const N: usize>(self, x: Self::V, coefficients: [f32; N]) -> Self::V {
+        let mut sum = self.splat(coefficients[0]);
+        for &c in &coefficients[1..] {
+            sum = self.mul_add(sum, x, self.splat(c));
+        }
+        sum
+    }
+}
+
+/// An operation that can be compiled for any instruction set.
+pub trait Op {
+    /// What it returns.
+    type Output;
+    /// The operation. Implementations are marked `#[inline(always)]`, so that
+    /// they are compiled with the caller's instructions.
+    fn run<S: Simd>(self, s: S) -> Self::Output;
+}
+
+/// An instruction set that kernels are compiled for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Isa {
+    /// What the target has at compile time, through `wide`: 8 lanes.
+    Portable,
+    /// AVX2 and FMA: 8 lanes.
+    Avx2,
+    /// AVX-512 F, VL, BW and DQ: 16 lanes.
+    Avx512,
+}
+
+impl Isa {
+    /// All of them, from the most ordinary to the widest.
+    pub const ALL: [Isa; 3] = [Isa::Portable, Isa::Avx2, Isa::Avx512];
+
+    /// Its name, as `MLPC_ISA` takes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Isa::Portable => "portable",
+            Isa::Avx2 => "avx2",
+            Isa::Avx512 => "avx512",
+        }
+    }
+
+    /// Whether this CPU has it.
+    pub fn available(self) -> bool {
+        match self {
+            Isa::Portable => true,
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => Avx2::detect().is_some(),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => Avx512::detect().is_some(),
+            #[cfg(not(target_arch = "x86_64"))]
+            _ => false,
+        }
+    }
+
+    /// The widest that this CPU has.
+    pub fn best() -> Isa {
+        Isa::ALL.into_iter().rev().find(|isa| isa.available()).unwrap_or(Isa::Portable)
+    }
+
+    /// Lanes of its vectors.
+    pub fn lanes(self) -> usize {
+        match self {
+            Isa::Portable | Isa::Avx2 => 8,
+            Isa::Avx512 => 16,
+        }
+    }
+
+    /// Runs an operation with this instruction set.
+    ///
+    /// # Panics
+    /// Where the CPU lacks it: check [`Isa::available`] when it is chosen.
+    #[inline]
+    pub fn run<O: Op>(self, op: O) -> O::Output {
+        match self {
+            Isa::Portable => op.run(Portable::new()),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => Avx2::detect().expect("an available instruction set").run(op),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => Avx512::detect().expect("an available instruction set").run(op),
+            #[cfg(not(target_arch = "x86_64"))]
+            _ => panic!("{self} is not available on this CPU"),
+        }
+    }
+}
+
+impl fmt::Display for Isa {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Isa {
+    type Err = ();
+    fn from_str(name: &str) -> Result<Self, ()> {
+        Isa::ALL.into_iter().find(|isa| isa.name() == name).ok_or(())
+    }
+}

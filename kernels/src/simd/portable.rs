@@ -1,0 +1,150 @@
+//! The portable implementation, over `wide`: SSE2 on x86-64, NEON on Arm,
+//! SIMD128 on wasm, plain arrays elsewhere; AVX where the build targets it.
+
+use super::Simd;
+use wide::{CmpEq, CmpLt, f32x8, i32x8};
+
+/// Vectors of 8 lanes on any CPU.
+#[derive(Debug, Clone, Copy)]
+pub struct Portable(());
+
+impl Portable {
+    /// Every CPU has it.
+    pub fn new() -> Self {
+        Portable(())
+    }
+}
+
+impl Default for Portable {
+    fn default() -> Self {
+        Portable::new()
+    }
+}
+
+impl Simd for Portable {
+    type V = f32x8;
+    type M = f32x8;
+    const LANES: usize = 8;
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> f32x8 {
+        f32x8::splat(x)
+    }
+    #[inline(always)]
+    fn load(self, from: &[f32]) -> f32x8 {
+        let lanes: [f32; 8] = from[..8].try_into().expect("eight elements");
+        f32x8::new(lanes)
+    }
+    #[inline(always)]
+    fn store(self, v: f32x8, to: &mut [f32]) {
+        to[..8].copy_from_slice(&v.to_array());
+    }
+    #[inline(always)]
+    fn load_partial(self, from: &[f32]) -> f32x8 {
+        let mut lanes = [0.0; 8];
+        let n = from.len().min(8);
+        lanes[..n].copy_from_slice(&from[..n]);
+        f32x8::new(lanes)
+    }
+    #[inline(always)]
+    fn store_partial(self, v: f32x8, to: &mut [f32]) {
+        let n = to.len().min(8);
+        to[..n].copy_from_slice(&v.to_array()[..n]);
+    }
+    #[inline(always)]
+    unsafe fn load_ptr(self, from: *const f32) -> f32x8 {
+        // SAFETY: the caller vouches for 8 readable f32; [f32; 8] has the alignment of f32.
+        f32x8::new(unsafe { from.cast::<[f32; 8]>().read() })
+    }
+    #[inline(always)]
+    unsafe fn store_ptr(self, v: f32x8, to: *mut f32) {
+        // SAFETY: the caller vouches for 8 writable f32; [f32; 8] has the alignment of f32.
+        unsafe { to.cast::<[f32; 8]>().write(v.to_array()) }
+    }
+
+    #[inline(always)]
+    fn add(self, a: f32x8, b: f32x8) -> f32x8 {
+        a + b
+    }
+    #[inline(always)]
+    fn sub(self, a: f32x8, b: f32x8) -> f32x8 {
+        a - b
+    }
+    #[inline(always)]
+    fn mul(self, a: f32x8, b: f32x8) -> f32x8 {
+        a * b
+    }
+    #[inline(always)]
+    fn div(self, a: f32x8, b: f32x8) -> f32x8 {
+        a / b
+    }
+    #[inline(always)]
+    fn mul_add(self, a: f32x8, b: f32x8, c: f32x8) -> f32x8 {
+        a.mul_add(b, c)
+    }
+    #[inline(always)]
+    fn neg_mul_add(self, a: f32x8, b: f32x8, c: f32x8) -> f32x8 {
+        a.mul_neg_add(b, c)
+    }
+    #[inline(always)]
+    fn min(self, a: f32x8, b: f32x8) -> f32x8 {
+        a.simd_lt(b).blend(a, b)
+    }
+    #[inline(always)]
+    fn max(self, a: f32x8, b: f32x8) -> f32x8 {
+        b.simd_lt(a).blend(a, b)
+    }
+    #[inline(always)]
+    fn abs(self, a: f32x8) -> f32x8 {
+        a.abs()
+    }
+    #[inline(always)]
+    fn copysign(self, a: f32x8, sign: f32x8) -> f32x8 {
+        let sign_bit = f32x8::splat(-0.0);
+        a.abs() | (sign & sign_bit)
+    }
+    #[inline(always)]
+    fn sqrt(self, a: f32x8) -> f32x8 {
+        a.sqrt()
+    }
+    #[inline(always)]
+    fn round(self, a: f32x8) -> f32x8 {
+        // `wide` has no single instruction for this at SSE2. Adding and
+        // taking away 1.5·2²³ rounds to nearest-even for |a| < 2²²; larger
+        // values never reach this (see the callers' clamps).
+        let magic = f32x8::splat(12_582_912.0);
+        (a + magic) - magic
+    }
+    #[inline(always)]
+    fn scale(self, a: f32x8, n: f32x8) -> f32x8 {
+        // In two steps, each a normal power of two; the first one is exact.
+        let n: i32x8 = n.fast_trunc_int();
+        let half: i32x8 = n >> 1;
+        let bias = i32x8::splat(127);
+        let pow2 = |n: i32x8| -> f32x8 { wide_bits((n + bias) << 23) };
+        a * pow2(half) * pow2(n - half)
+    }
+    #[inline(always)]
+    fn lt(self, a: f32x8, b: f32x8) -> f32x8 {
+        a.simd_lt(b)
+    }
+    #[inline(always)]
+    fn eq(self, a: f32x8, b: f32x8) -> f32x8 {
+        a.simd_eq(b)
+    }
+    #[inline(always)]
+    fn select(self, mask: f32x8, a: f32x8, b: f32x8) -> f32x8 {
+        mask.blend(a, b)
+    }
+    #[inline(always)]
+    fn sum(self, a: f32x8) -> f32 {
+        let a = a.to_array();
+        ((a[0] + a[4]) + (a[2] + a[6])) + ((a[1] + a[5]) + (a[3] + a[7]))
+    }
+}
+
+/// The same bits, as floats.
+#[inline(always)]
+fn wide_bits(bits: i32x8) -> f32x8 {
+    f32x8::new(bits.to_array().map(|lane| f32::from_bits(lane as u32)))
+}

@@ -1,0 +1,288 @@
+//! AVX2+FMA and AVX-512 over `core::arch`.
+//!
+//! Every method is one or a few intrinsics. They are sound because a token
+//! exists only where detection found the instruction set ([`Avx2::detect`],
+//! [`Avx512::detect`] are the only makers); that is the argument of every
+//! SAFETY comment here that says "the token".
+
+use super::{Op, Simd};
+use core::arch::x86_64::*;
+
+/// Proof that the CPU has AVX2 and FMA.
+#[derive(Debug, Clone, Copy)]
+pub struct Avx2(());
+
+impl Avx2 {
+    /// The token, where the CPU has AVX2 and FMA. The standard library keeps
+    /// the answer, so that asking again is a load and a test.
+    #[inline]
+    pub fn detect() -> Option<Self> {
+        (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")).then_some(Avx2(()))
+    }
+
+    /// Runs an operation compiled for AVX2 and FMA.
+    #[inline]
+    pub fn run<O: Op>(self, op: O) -> O::Output {
+        #[target_feature(enable = "avx2,fma")]
+        fn entry<O: Op>(s: Avx2, op: O) -> O::Output {
+            op.run(s)
+        }
+        // SAFETY: the token proves that the CPU has the enabled features.
+        unsafe { entry(self, op) }
+    }
+}
+
+/// Proof that the CPU has AVX-512 F, VL, BW and DQ, and AVX2 and FMA.
+#[derive(Debug, Clone, Copy)]
+pub struct Avx512(());
+
+impl Avx512 {
+    /// The token, where the CPU has the instruction set.
+    #[inline]
+    pub fn detect() -> Option<Self> {
+        (is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512vl")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512dq")
+            && is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("fma"))
+        .then_some(Avx512(()))
+    }
+
+    /// Runs an operation compiled for AVX-512.
+    #[inline]
+    pub fn run<O: Op>(self, op: O) -> O::Output {
+        #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
+        fn entry<O: Op>(s: Avx512, op: O) -> O::Output {
+            op.run(s)
+        }
+        // SAFETY: the token proves that the CPU has the enabled features.
+        unsafe { entry(self, op) }
+    }
+}
+
+/// Methods that are one intrinsic on vectors each.
+macro_rules! lanewise {
+    ($($name:ident($($arg:ident),*) = $intrinsic:ident($($pass:ident),*);)*) => {$(
+        #[inline(always)]
+        fn $name(self, $($arg: Self::V),*) -> Self::V {
+            // SAFETY: the token.
+            unsafe { $intrinsic($($pass),*) }
+        }
+    )*};
+}
+
+/// Loads and stores of whole vectors through slices and pointers.
+macro_rules! memory {
+    ($lanes:literal, $load:ident, $store:ident) => {
+        #[inline(always)]
+        fn load(self, from: &[f32]) -> Self::V {
+            let from = &from[..$lanes];
+            // SAFETY: the token; the slice was just checked to hold the lanes.
+            unsafe { $load(from.as_ptr()) }
+        }
+        #[inline(always)]
+        fn store(self, v: Self::V, to: &mut [f32]) {
+            let to = &mut to[..$lanes];
+            // SAFETY: the token; the slice was just checked to hold the lanes.
+            unsafe { $store(to.as_mut_ptr(), v) }
+        }
+        #[inline(always)]
+        unsafe fn load_ptr(self, from: *const f32) -> Self::V {
+            // SAFETY: the token; the caller vouches for the memory.
+            unsafe { $load(from) }
+        }
+        #[inline(always)]
+        unsafe fn store_ptr(self, v: Self::V, to: *mut f32) {
+            // SAFETY: the token; the caller vouches for the memory.
+            unsafe { $store(to, v) }
+        }
+    };
+}
+
+impl Avx2 {
+    /// The mask whose first `n` lanes are set.
+    #[inline(always)]
+    fn first(self, n: usize) -> __m256i {
+        // SAFETY: the token.
+        unsafe {
+            let lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+            _mm256_cmpgt_epi32(_mm256_set1_epi32(n as i32), lane)
+        }
+    }
+}
+
+impl Simd for Avx2 {
+    type V = __m256;
+    type M = __m256;
+    const LANES: usize = 8;
+
+    memory!(8, _mm256_loadu_ps, _mm256_storeu_ps);
+
+    lanewise! {
+        add(a, b) = _mm256_add_ps(a, b);
+        sub(a, b) = _mm256_sub_ps(a, b);
+        mul(a, b) = _mm256_mul_ps(a, b);
+        div(a, b) = _mm256_div_ps(a, b);
+        mul_add(a, b, c) = _mm256_fmadd_ps(a, b, c);
+        neg_mul_add(a, b, c) = _mm256_fnmadd_ps(a, b, c);
+        min(a, b) = _mm256_min_ps(a, b);
+        max(a, b) = _mm256_max_ps(a, b);
+        sqrt(a) = _mm256_sqrt_ps(a);
+    }
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> __m256 {
+        // SAFETY: the token.
+        unsafe { _mm256_set1_ps(x) }
+    }
+    #[inline(always)]
+    fn load_partial(self, from: &[f32]) -> __m256 {
+        let n = from.len().min(8);
+        // SAFETY: the token; a masked load touches the first n elements alone.
+        unsafe { _mm256_maskload_ps(from.as_ptr(), self.first(n)) }
+    }
+    #[inline(always)]
+    fn store_partial(self, v: __m256, to: &mut [f32]) {
+        let n = to.len().min(8);
+        // SAFETY: the token; a masked store touches the first n elements alone.
+        unsafe { _mm256_maskstore_ps(to.as_mut_ptr(), self.first(n), v) }
+    }
+    #[inline(always)]
+    fn abs(self, a: __m256) -> __m256 {
+        // SAFETY: the token.
+        unsafe { _mm256_andnot_ps(_mm256_set1_ps(-0.0), a) }
+    }
+    #[inline(always)]
+    fn copysign(self, a: __m256, sign: __m256) -> __m256 {
+        // SAFETY: the token.
+        unsafe {
+            let bit = _mm256_set1_ps(-0.0);
+            _mm256_or_ps(_mm256_andnot_ps(bit, a), _mm256_and_ps(bit, sign))
+        }
+    }
+    #[inline(always)]
+    fn round(self, a: __m256) -> __m256 {
+        // SAFETY: the token.
+        unsafe { _mm256_round_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(a) }
+    }
+    #[inline(always)]
+    fn scale(self, a: __m256, n: __m256) -> __m256 {
+        // In two steps, each a normal power of two; the first one is exact.
+        // SAFETY: the token.
+        unsafe {
+            let n = _mm256_cvtps_epi32(n);
+            let half = _mm256_srai_epi32::<1>(n);
+            let rest = _mm256_sub_epi32(n, half);
+            let bias = _mm256_set1_epi32(127);
+            let first = _mm256_slli_epi32::<23>(_mm256_add_epi32(half, bias));
+            let second = _mm256_slli_epi32::<23>(_mm256_add_epi32(rest, bias));
+            let a = _mm256_mul_ps(a, _mm256_castsi256_ps(first));
+            _mm256_mul_ps(a, _mm256_castsi256_ps(second))
+        }
+    }
+    #[inline(always)]
+    fn lt(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: the token.
+        unsafe { _mm256_cmp_ps::<_CMP_LT_OQ>(a, b) }
+    }
+    #[inline(always)]
+    fn eq(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: the token.
+        unsafe { _mm256_cmp_ps::<_CMP_EQ_OQ>(a, b) }
+    }
+    #[inline(always)]
+    fn select(self, mask: __m256, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: the token.
+        unsafe { _mm256_blendv_ps(b, a, mask) }
+    }
+    #[inline(always)]
+    fn sum(self, a: __m256) -> f32 {
+        // SAFETY: the token.
+        unsafe {
+            let four = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps::<1>(a));
+            let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+            let one = _mm_add_ss(two, _mm_shuffle_ps::<1>(two, two));
+            _mm_cvtss_f32(one)
+        }
+    }
+}
+
+impl Simd for Avx512 {
+    type V = __m512;
+    type M = __mmask16;
+    const LANES: usize = 16;
+
+    memory!(16, _mm512_loadu_ps, _mm512_storeu_ps);
+
+    lanewise! {
+        add(a, b) = _mm512_add_ps(a, b);
+        sub(a, b) = _mm512_sub_ps(a, b);
+        mul(a, b) = _mm512_mul_ps(a, b);
+        div(a, b) = _mm512_div_ps(a, b);
+        mul_add(a, b, c) = _mm512_fmadd_ps(a, b, c);
+        neg_mul_add(a, b, c) = _mm512_fnmadd_ps(a, b, c);
+        min(a, b) = _mm512_min_ps(a, b);
+        max(a, b) = _mm512_max_ps(a, b);
+        abs(a) = _mm512_abs_ps(a);
+        sqrt(a) = _mm512_sqrt_ps(a);
+        scale(a, n) = _mm512_scalef_ps(a, n);
+    }
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> __m512 {
+        // SAFETY: the token.
+        unsafe { _mm512_set1_ps(x) }
+    }
+    #[inline(always)]
+    fn load_partial(self, from: &[f32]) -> __m512 {
+        let n = from.len().min(16);
+        // SAFETY: the token; a masked load touches the first n elements alone.
+        unsafe { _mm512_maskz_loadu_ps(first16(n), from.as_ptr()) }
+    }
+    #[inline(always)]
+    fn store_partial(self, v: __m512, to: &mut [f32]) {
+        let n = to.len().min(16);
+        // SAFETY: the token; a masked store touches the first n elements alone.
+        unsafe { _mm512_mask_storeu_ps(to.as_mut_ptr(), first16(n), v) }
+    }
+    #[inline(always)]
+    fn copysign(self, a: __m512, sign: __m512) -> __m512 {
+        // SAFETY: the token.
+        unsafe {
+            let bit = _mm512_set1_ps(-0.0);
+            _mm512_or_ps(_mm512_andnot_ps(bit, a), _mm512_and_ps(bit, sign))
+        }
+    }
+    #[inline(always)]
+    fn round(self, a: __m512) -> __m512 {
+        // SAFETY: the token.
+        unsafe { _mm512_roundscale_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(a) }
+    }
+    #[inline(always)]
+    fn lt(self, a: __m512, b: __m512) -> __mmask16 {
+        // SAFETY: the token.
+        unsafe { _mm512_cmp_ps_mask::<_CMP_LT_OQ>(a, b) }
+    }
+    #[inline(always)]
+    fn eq(self, a: __m512, b: __m512) -> __mmask16 {
+        // SAFETY: the token.
+        unsafe { _mm512_cmp_ps_mask::<_CMP_EQ_OQ>(a, b) }
+    }
+    #[inline(always)]
+    fn select(self, mask: __mmask16, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: the token.
+        unsafe { _mm512_mask_blend_ps(mask, b, a) }
+    }
+    #[inline(always)]
+    fn sum(self, a: __m512) -> f32 {
+        // SAFETY: the token.
+        unsafe { _mm512_reduce_add_ps(a) }
+    }
+}
+
+/// The mask whose first `n` lanes are set, n ≤ 16.
+#[inline(always)]
+fn first16(n: usize) -> __mmask16 {
+    ((1u32 << n) - 1) as u16
+}

@@ -1,0 +1,2 @@
+//! Ast to [`Model`].
+pub mod model;

@@ -1,0 +1,4 @@
+//! mlpc, the MLP compiler.
+
+pub mod check;
+pub mod diag;
