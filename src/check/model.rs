@@ -273,6 +273,37 @@ impl Network {
     pub fn parameters(&self) -> usize {
         self.layers.iter().map(DenseShape::parameters).sum()
     }
+
+    /// The tensors of the network in the order in which the flat parameter
+    /// buffer holds them, without gaps: layer by layer, the weight
+    /// `[out, in]` row-major and then, where there is one, the bias `[out]`.
+    pub fn tensors(&self) -> Vec<Tensor> {
+        let mut tensors = Vec::with_capacity(2 * self.layers.len());
+        let mut end = 0;
+        let mut next = |name: String, shape: Vec<usize>| {
+            let start = end;
+            end += shape.iter().product::<usize>();
+            tensors.push(Tensor { name, shape, range: start..end });
+        };
+        for (i, layer) in self.layers.iter().enumerate() {
+            next(format!("layers.{i}.weight"), vec![layer.outputs, layer.inputs]);
+            if layer.bias {
+                next(format!("layers.{i}.bias"), vec![layer.outputs]);
+            }
+        }
+        tensors
+    }
+}
+
+/// A named part of the flat parameter buffer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tensor {
+    /// `layers.I.weight` or `layers.I.bias`, as in model files.
+    pub name: String,
+    /// `[out, in]` or `[out]`.
+    pub shape: Vec<usize>,
+    /// Its elements in the flat buffer, row-major.
+    pub range: std::ops::Range<usize>,
 }
 
 impl Model {
