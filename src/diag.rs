@@ -69,7 +69,11 @@ impl Span {
     /// The smallest span that holds both; they must be of one text.
     pub fn to(self, other: Span) -> Span {
         debug_assert_eq!(self.source, other.source);
-        Span { source: self.source, start: self.start.min(other.start), end: self.end.max(other.end) }
+        Span {
+            source: self.source,
+            start: self.start.min(other.start),
+            end: self.end.max(other.end),
+        }
     }
 
     fn range(self) -> Range<usize> {

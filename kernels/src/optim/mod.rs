@@ -10,8 +10,9 @@ mod adamw;
 mod rmsprop;
 mod sgd;
 
-use crate::hyper::{Hyper, MAX, Values, defaults};
-use crate::simd::Simd;
+use crate::hyper::{Hyper, Range, Values, defaults};
+use crate::simd::{Isa, Op, Simd};
+use std::marker::PhantomData;
 
 /// Scalars of one step, made once by [`OptimOp::coefficients`].
 pub type Coefficients = [f32; 8];
@@ -26,9 +27,10 @@ pub trait OptimOp {
     const HYPERS: &'static [Hyper];
     /// One line of documentation.
     const DOC: &'static str;
-    /// Numbers of state that it keeps a parameter, at most 2.
-    const STATE: usize;
 
+    /// Numbers of state that it keeps a parameter with these
+    /// hyperparameters, at most 2.
+    fn state(hyper: &Values) -> usize;
     /// The scalars of step `step` (counted from 1), computed in f64.
     fn coefficients(rate: f64, hyper: &Values, step: u64) -> Coefficients;
     /// One vector: parameter `p`, gradient `g`, state `m` and `v` (zeros
@@ -43,21 +45,14 @@ pub trait OptimOp {
         v: S::V,
     ) -> (S::V, S::V, S::V);
     /// The same for one number, in f64 and straight from the definition.
-    fn oracle(
-        rate: f64,
-        hyper: &Values,
-        step: u64,
-        p: f64,
-        g: f64,
-        state: &mut [f64; 2],
-    ) -> f64;
+    fn oracle(rate: f64, hyper: &Values, step: u64, p: f64, g: f64, state: &mut [f64; 2]) -> f64;
 }
 
 macro_rules! optimizers {
     ($($file:ident::$Name:ident),* $(,)?) => {
         /// The optimizers of the language.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        pub enum OptimizerKind { $(#[doc = <$file::$Name as OptimOp>::DOC] $Name),* }
+        pub enum OptimizerKind { $(#[doc = concat!("See `", stringify!($file), "`; [`Self::doc`] says what it is.")] $Name),* }
 
         impl OptimizerKind {
             /// All of them.
@@ -83,14 +78,45 @@ macro_rules! optimizers {
                 match self { $(OptimizerKind::$Name => $file::$Name::DOC),* }
             }
 
-            /// Numbers of state that it keeps a parameter.
-            pub fn state(self) -> usize {
-                match self { $(OptimizerKind::$Name => $file::$Name::STATE),* }
-            }
-
             /// The optimizer of this name.
             pub fn parse(name: &str) -> Option<OptimizerKind> {
                 OptimizerKind::ALL.iter().copied().find(|kind| kind.name() == name)
+            }
+        }
+
+        impl Optimizer {
+            /// Numbers of state that it keeps a parameter.
+            pub fn state(&self) -> usize {
+                match self.kind { $(OptimizerKind::$Name => $file::$Name::state(&self.hyper)),* }
+            }
+
+            /// One step, in place: number `step` counted from 1, over
+            /// parameters, their gradient, and the state's two buffers (those
+            /// that [`Optimizer::state`] does not count are empty).
+            ///
+            /// # Panics
+            /// Where the lengths do not agree.
+            pub fn update(
+                &self,
+                isa: Isa,
+                step: u64,
+                parameters: &mut [f32],
+                gradient: &[f32],
+                state: [&mut [f32]; 2],
+            ) {
+                match self.kind { $(OptimizerKind::$Name => {
+                    let coefficients =
+                        $file::$Name::coefficients(self.rate, &self.hyper, step);
+                    isa.run(Update::<$file::$Name> {
+                        coefficients, parameters, gradient, state, of: PhantomData,
+                    });
+                }),* }
+            }
+
+            /// One step for one parameter in f64: the oracle.
+            pub fn oracle(&self, step: u64, p: f64, g: f64, state: &mut [f64; 2]) -> f64 {
+                match self.kind { $(OptimizerKind::$Name =>
+                    $file::$Name::oracle(self.rate, &self.hyper, step, p, g, state)),* }
             }
         }
     };
@@ -113,5 +139,57 @@ impl Optimizer {
     /// This optimizer with its default rate and hyperparameters.
     pub fn new(kind: OptimizerKind) -> Self {
         Optimizer { kind, rate: kind.default_rate(), hyper: defaults(kind.hypers()) }
+    }
+}
+
+/// The decay that every optimizer takes.
+const fn weight_decay(default: f64) -> Hyper {
+    Hyper {
+        name: "weight_decay",
+        default,
+        range: Range::NonNegative,
+        doc: "pull of weights and biases towards 0",
+    }
+}
+
+struct Update<'a, O> {
+    coefficients: Coefficients,
+    parameters: &'a mut [f32],
+    gradient: &'a [f32],
+    state: [&'a mut [f32]; 2],
+    of: PhantomData<O>,
+}
+
+impl<O: OptimOp> Op for Update<'_, O> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Update { coefficients, parameters, gradient, state: [first, second], .. } = self;
+        let n = parameters.len();
+        assert_eq!(gradient.len(), n);
+        assert!(first.len() == n || first.is_empty());
+        assert!(second.len() == n || second.is_empty());
+        let c = coefficients.map(|x| s.splat(x));
+        let mut at = 0;
+        while at < n {
+            let range = at..n.min(at + S::LANES);
+            let whole = range.len() == S::LANES;
+            let load = |from: &[f32]| match from.get(range.clone()) {
+                None => s.splat(0.0),
+                Some(from) if whole => s.load(from),
+                Some(from) => s.load_partial(from),
+            };
+            let (p, m, v) =
+                O::update(s, &c, load(parameters), load(gradient), load(first), load(second));
+            let store = |value: S::V, to: &mut [f32]| match to.get_mut(range.clone()) {
+                None => {}
+                Some(to) if whole => s.store(value, to),
+                Some(to) => s.store_partial(value, to),
+            };
+            store(p, parameters);
+            store(m, first);
+            store(v, second);
+            at += S::LANES;
+        }
     }
 }

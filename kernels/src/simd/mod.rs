@@ -84,6 +84,9 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn select(self, mask: Self::M, a: Self::V, b: Self::V) -> Self::V;
     /// The sum of the lanes, in a fixed order.
     fn sum(self, a: Self::V) -> f32;
+    /// Every lane through a scalar function: for the few places where speed
+    /// does not matter.
+    fn map(self, a: Self::V, f: impl Fn(f32) -> f32) -> Self::V;
 
     /// −a
     #[inline(always)]

@@ -2,7 +2,7 @@
 //! SIMD128 on wasm, plain arrays elsewhere; AVX where the build targets it.
 
 use super::Simd;
-use wide::{CmpEq, CmpLt, f32x8, i32x8};
+use wide::{f32x8, i32x8};
 
 /// Vectors of 8 lanes on any CPU.
 #[derive(Debug, Clone, Copy)]
@@ -88,11 +88,11 @@ impl Simd for Portable {
     }
     #[inline(always)]
     fn min(self, a: f32x8, b: f32x8) -> f32x8 {
-        a.simd_lt(b).blend(a, b)
+        a.simd_lt(b).bitselect(a, b)
     }
     #[inline(always)]
     fn max(self, a: f32x8, b: f32x8) -> f32x8 {
-        b.simd_lt(a).blend(a, b)
+        b.simd_lt(a).bitselect(a, b)
     }
     #[inline(always)]
     fn abs(self, a: f32x8) -> f32x8 {
@@ -134,12 +134,16 @@ impl Simd for Portable {
     }
     #[inline(always)]
     fn select(self, mask: f32x8, a: f32x8, b: f32x8) -> f32x8 {
-        mask.blend(a, b)
+        mask.bitselect(a, b)
     }
     #[inline(always)]
     fn sum(self, a: f32x8) -> f32 {
         let a = a.to_array();
         ((a[0] + a[4]) + (a[2] + a[6])) + ((a[1] + a[5]) + (a[3] + a[7]))
+    }
+    #[inline(always)]
+    fn map(self, a: f32x8, f: impl Fn(f32) -> f32) -> f32x8 {
+        f32x8::new(a.to_array().map(f))
     }
 }
 

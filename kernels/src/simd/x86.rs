@@ -206,6 +206,12 @@ impl Simd for Avx2 {
             _mm_cvtss_f32(one)
         }
     }
+    #[inline(always)]
+    fn map(self, a: __m256, f: impl Fn(f32) -> f32) -> __m256 {
+        let mut lanes = [0.0; 8];
+        self.store(a, &mut lanes);
+        self.load(&lanes.map(f))
+    }
 }
 
 impl Simd for Avx512 {
@@ -278,6 +284,12 @@ impl Simd for Avx512 {
     fn sum(self, a: __m512) -> f32 {
         // SAFETY: the token.
         unsafe { _mm512_reduce_add_ps(a) }
+    }
+    #[inline(always)]
+    fn map(self, a: __m512, f: impl Fn(f32) -> f32) -> __m512 {
+        let mut lanes = [0.0; 16];
+        self.store(a, &mut lanes);
+        self.load(&lanes.map(f))
     }
 }
 

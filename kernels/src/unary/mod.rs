@@ -20,6 +20,7 @@ mod tanh;
 pub mod exp;
 
 use crate::simd::{Isa, Op, Simd};
+use std::marker::PhantomData;
 
 /// What an activation is made of; a file of this folder each.
 pub trait UnaryOp {
@@ -86,7 +87,7 @@ macro_rules! activations {
     ($($file:ident::$Name:ident),* $(,)?) => {
         /// The elementwise activations of the language.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        pub enum Unary { $(#[doc = <$file::$Name as UnaryOp>::DOC] $Name),* }
+        pub enum Unary { $(#[doc = concat!("See `", stringify!($file), "`; [`Self::doc`] says what it is.")] $Name),* }
 
         impl Unary {
             /// All of them.
@@ -129,25 +130,9 @@ macro_rules! activations {
                 match self { $(Unary::$Name => $file::$Name::oracle_slope(x)),* }
             }
 
-            /// x ← f(x) for every element.
-            pub fn apply(self, isa: Isa, x: &mut [f32]) {
-                match self { $(Unary::$Name => isa.run(Apply::<$file::$Name>(x, Default::default()))),* }
-            }
-
-            /// y ← f(x) and x ← f′(x), for an activation whose slope comes
-            /// from its input. Panics where the lengths differ.
-            pub fn apply_keeping_slope(self, isa: Isa, x: &mut [f32], y: &mut [f32]) {
-                assert_eq!(x.len(), y.len());
-                match self { $(Unary::$Name =>
-                    isa.run(ApplyKeepingSlope::<$file::$Name>(x, y, Default::default()))),* }
-            }
-
-            /// dz ← dz · f′, with f′ computed from `v` (f(x) or x, as
-            /// [`Unary::slope_from`] says). Panics where the lengths differ.
-            pub fn multiply_slope(self, isa: Isa, v: &[f32], dz: &mut [f32]) {
-                assert_eq!(v.len(), dz.len());
-                match self { $(Unary::$Name =>
-                    isa.run(MultiplySlope::<$file::$Name>(v, dz, Default::default()))),* }
+            /// Calls `with` with the type of this activation.
+            pub fn with<W: WithUnary>(self, with: W) -> W::Output {
+                match self { $(Unary::$Name => with.with::<$file::$Name>()),* }
             }
         }
     };
@@ -175,34 +160,112 @@ impl Unary {
     }
 }
 
-type Of<U> = core::marker::PhantomData<U>;
-struct Apply<'a, U>(&'a mut [f32], Of<U>);
-struct ApplyKeepingSlope<'a, U>(&'a mut [f32], &'a mut [f32], Of<U>);
-struct MultiplySlope<'a, U>(&'a [f32], &'a mut [f32], Of<U>);
+/// Code that is generic over the type of an activation: see [`Unary::with`].
+pub trait WithUnary {
+    /// What it returns.
+    type Output;
+    /// The code.
+    fn with<U: UnaryOp>(self) -> Self::Output;
+}
 
-impl<U: UnaryOp> Op for Apply<'_, U> {
+impl Unary {
+    /// x ← f(x) for every element.
+    pub fn apply(self, isa: Isa, x: &mut [f32]) {
+        self.with(Apply { isa, x });
+    }
+
+    /// y ← f(x) and x ← f′(x), for an activation whose slope comes from its
+    /// input.
+    ///
+    /// # Panics
+    /// Where the lengths differ.
+    pub fn apply_keeping_slope(self, isa: Isa, x: &mut [f32], y: &mut [f32]) {
+        assert_eq!(x.len(), y.len());
+        self.with(ApplyKeepingSlope { isa, x, y });
+    }
+
+    /// dz ← dz · f′, with f′ computed from `v`: f(x) or x, as
+    /// [`Unary::slope_from`] says.
+    ///
+    /// # Panics
+    /// Where the lengths differ.
+    pub fn multiply_slope(self, isa: Isa, v: &[f32], dz: &mut [f32]) {
+        assert_eq!(v.len(), dz.len());
+        self.with(MultiplySlope { isa, v, dz });
+    }
+}
+
+/// dz ← dz · slope, for slopes that the forward pass kept.
+///
+/// # Panics
+/// Where the lengths differ.
+pub fn multiply(isa: Isa, slope: &[f32], dz: &mut [f32]) {
+    assert_eq!(slope.len(), dz.len());
+    isa.run(Multiply { slope, dz });
+}
+
+struct Apply<'a> {
+    isa: Isa,
+    x: &'a mut [f32],
+}
+
+impl WithUnary for Apply<'_> {
+    type Output = ();
+    fn with<U: UnaryOp>(self) {
+        self.isa.run(Typed::<U, _>(self, PhantomData));
+    }
+}
+
+struct ApplyKeepingSlope<'a> {
+    isa: Isa,
+    x: &'a mut [f32],
+    y: &'a mut [f32],
+}
+
+impl WithUnary for ApplyKeepingSlope<'_> {
+    type Output = ();
+    fn with<U: UnaryOp>(self) {
+        self.isa.run(Typed::<U, _>(self, PhantomData));
+    }
+}
+
+struct MultiplySlope<'a> {
+    isa: Isa,
+    v: &'a [f32],
+    dz: &'a mut [f32],
+}
+
+impl WithUnary for MultiplySlope<'_> {
+    type Output = ();
+    fn with<U: UnaryOp>(self) {
+        self.isa.run(Typed::<U, _>(self, PhantomData));
+    }
+}
+
+/// An operation on slices, of one activation.
+struct Typed<U, T>(T, PhantomData<U>);
+
+impl<U: UnaryOp> Op for Typed<U, Apply<'_>> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let mut chunks = self.0.chunks_exact_mut(S::LANES);
+        let mut chunks = self.0.x.chunks_exact_mut(S::LANES);
         for x in &mut chunks {
-            let y = U::value(s, s.load(x));
-            s.store(y, x);
+            s.store(U::value(s, s.load(x)), x);
         }
         let rest = chunks.into_remainder();
         if !rest.is_empty() {
-            let y = U::value(s, s.load_partial(rest));
-            s.store_partial(y, rest);
+            s.store_partial(U::value(s, s.load_partial(rest)), rest);
         }
     }
 }
 
-impl<U: UnaryOp> Op for ApplyKeepingSlope<'_, U> {
+impl<U: UnaryOp> Op for Typed<U, ApplyKeepingSlope<'_>> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let mut xs = self.0.chunks_exact_mut(S::LANES);
-        let mut ys = self.1.chunks_exact_mut(S::LANES);
+        let mut xs = self.0.x.chunks_exact_mut(S::LANES);
+        let mut ys = self.0.y.chunks_exact_mut(S::LANES);
         for (x, y) in (&mut xs).zip(&mut ys) {
             let v = s.load(x);
             s.store(U::value(s, v), y);
@@ -217,12 +280,12 @@ impl<U: UnaryOp> Op for ApplyKeepingSlope<'_, U> {
     }
 }
 
-impl<U: UnaryOp> Op for MultiplySlope<'_, U> {
+impl<U: UnaryOp> Op for Typed<U, MultiplySlope<'_>> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let mut vs = self.0.chunks_exact(S::LANES);
-        let mut ds = self.1.chunks_exact_mut(S::LANES);
+        let mut vs = self.0.v.chunks_exact(S::LANES);
+        let mut ds = self.0.dz.chunks_exact_mut(S::LANES);
         for (v, d) in (&mut vs).zip(&mut ds) {
             s.store(s.mul(s.load(d), U::slope(s, s.load(v))), d);
         }
@@ -230,6 +293,21 @@ impl<U: UnaryOp> Op for MultiplySlope<'_, U> {
         if !v.is_empty() {
             let slope = U::slope(s, s.load_partial(v));
             s.store_partial(s.mul(s.load_partial(d), slope), d);
+        }
+    }
+}
+
+struct Multiply<'a> {
+    slope: &'a [f32],
+    dz: &'a mut [f32],
+}
+
+impl Op for Multiply<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        for (d, slope) in self.dz.iter_mut().zip(self.slope) {
+            *d *= slope;
         }
     }
 }

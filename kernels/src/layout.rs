@@ -1,0 +1,82 @@
+//! Moving rows of a table into tiles and back.
+
+use crate::simd::{Isa, Op, Simd};
+
+/// A feature-major tile: `[feature][width]`, of which the first `rows` lanes
+/// of every feature hold rows of the batch and the others are padding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tile {
+    /// Lanes of a feature: rows of the batch and padding.
+    pub width: usize,
+    /// Lanes that hold rows, at most `width`.
+    pub rows: usize,
+}
+
+/// `to[j·to_stride + i] = from[i·from_stride + j]` for i < rows, j < columns:
+/// row-major to feature-major and back.
+///
+/// # Panics
+/// Where a slice is too short for its shape.
+pub fn transpose(
+    isa: Isa,
+    rows: usize,
+    columns: usize,
+    from: &[f32],
+    from_stride: usize,
+    to: &mut [f32],
+    to_stride: usize,
+) {
+    if rows == 0 || columns == 0 {
+        return;
+    }
+    assert!(from_stride >= columns && from.len() >= (rows - 1) * from_stride + columns);
+    assert!(to_stride >= rows && to.len() >= (columns - 1) * to_stride + rows);
+    isa.run(Transpose { rows, columns, from, from_stride, to, to_stride });
+}
+
+struct Transpose<'a> {
+    rows: usize,
+    columns: usize,
+    from: &'a [f32],
+    from_stride: usize,
+    to: &'a mut [f32],
+    to_stride: usize,
+}
+
+impl Op for Transpose<'_> {
+    type Output = ();
+    /// Blocks of 8 by 8 keep both sides within a few cache lines.
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        const BLOCK: usize = 8;
+        let Transpose { rows, columns, from, from_stride, to, to_stride } = self;
+        let mut i = 0;
+        while i < rows {
+            let ni = BLOCK.min(rows - i);
+            let mut j = 0;
+            while j < columns {
+                let nj = BLOCK.min(columns - j);
+                if ni == BLOCK && nj == BLOCK {
+                    let mut block = [[0.0f32; BLOCK]; BLOCK];
+                    for (r, row) in block.iter_mut().enumerate() {
+                        let at = (i + r) * from_stride + j;
+                        row.copy_from_slice(&from[at..at + BLOCK]);
+                    }
+                    for c in 0..BLOCK {
+                        let at = (j + c) * to_stride + i;
+                        let column: [f32; BLOCK] = std::array::from_fn(|r| block[r][c]);
+                        to[at..at + BLOCK].copy_from_slice(&column);
+                    }
+                } else {
+                    for r in i..i + ni {
+                        for c in j..j + nj {
+                            to[c * to_stride + r] = from[r * from_stride + c];
+                        }
+                    }
+                }
+                j += BLOCK;
+            }
+            i += BLOCK;
+        }
+    }
+}

@@ -1,0 +1,47 @@
+use super::{Coefficients, OptimOp};
+use crate::hyper::{Hyper, Range, Values};
+use crate::simd::Simd;
+
+pub(super) struct Adagrad;
+
+impl OptimOp for Adagrad {
+    const NAME: &'static str = "adagrad";
+    const RATE: f64 = 0.01;
+    const HYPERS: &'static [Hyper] = &[
+        Hyper {
+            name: "eps",
+            default: 1e-10,
+            range: Range::Positive,
+            doc: "added to the denominator",
+        },
+        super::weight_decay(0.0),
+    ];
+    const DOC: &'static str = "Duchi et al. 2011 (torch.optim.Adagrad)";
+
+    fn state(_: &Values) -> usize {
+        1
+    }
+    fn coefficients(rate: f64, hyper: &Values, _: u64) -> Coefficients {
+        [rate as f32, hyper[0] as f32, hyper[1] as f32, 0.0, 0.0, 0.0, 0.0, 0.0]
+    }
+    #[inline(always)]
+    fn update<S: Simd>(
+        s: S,
+        c: &[S::V; 8],
+        p: S::V,
+        g: S::V,
+        m: S::V,
+        v: S::V,
+    ) -> (S::V, S::V, S::V) {
+        let g = s.mul_add(c[2], p, g);
+        let m = s.mul_add(g, g, m);
+        let step = s.div(g, s.add(s.sqrt(m), c[1]));
+        (s.neg_mul_add(c[0], step, p), m, v)
+    }
+    fn oracle(rate: f64, hyper: &Values, _: u64, p: f64, g: f64, state: &mut [f64; 2]) -> f64 {
+        let [eps, decay, ..] = *hyper;
+        let g = g + decay * p;
+        state[0] += g * g;
+        p - rate * g / (state[0].sqrt() + eps)
+    }
+}

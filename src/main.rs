@@ -1,0 +1,3 @@
+//! The `mlpc` program.
+
+fn main() {}
