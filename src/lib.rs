@@ -1,4 +1,10 @@
 //! mlpc, the MLP compiler.
 
+#![forbid(unsafe_code)]
+
 pub mod check;
 pub mod diag;
+pub mod exec;
+pub mod ir;
+pub mod plan;
+pub mod train;
