@@ -148,7 +148,7 @@ pub fn mean_loss(plan: &Plan, parameters: &[f32], batch: Batch<'_>) -> f64 {
 fn row_cross_entropy(plan: &Plan, p: &[f32], class: u32) -> f64 {
     let smoothing = plan.loss.hyper[0];
     // The smallest normal number stands in for a probability of 0.
-    let ln = |p: f32| f64::from(p.max(f32::MIN_POSITIVE)).ln();
+    let ln = |p: f32| f64::from(if p < f32::MIN_POSITIVE { f32::MIN_POSITIVE } else { p }).ln();
     let hit = -(1.0 - smoothing) * ln(p[class as usize]);
     let spread = smoothing / p.len() as f64;
     if spread > 0.0 { hit - spread * p.iter().map(|&p| ln(p)).sum::<f64>() } else { hit }
