@@ -1,4 +1,6 @@
 //! mlpc, the MLP compiler.
 
 pub mod check;
+pub mod data;
 pub mod diag;
+pub mod file;
