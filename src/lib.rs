@@ -1,6 +1,12 @@
 //! mlpc, the MLP compiler.
 
+#![forbid(unsafe_code)]
+
 pub mod check;
 pub mod data;
 pub mod diag;
 pub mod file;
+pub mod exec;
+pub mod ir;
+pub mod plan;
+pub mod train;

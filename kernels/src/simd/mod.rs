@@ -31,6 +31,8 @@ pub trait Simd: Copy + Send + Sync + 'static {
     type M: Copy;
     /// Lanes of a vector.
     const LANES: usize;
+    /// How many vectors the register file holds.
+    const REGISTERS: usize;
 
     /// Every lane `x`.
     fn splat(self, x: f32) -> Self::V;
@@ -39,15 +41,33 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// Writes the first `LANES` elements. Panics where there are fewer.
     fn store(self, v: Self::V, to: &mut [f32]);
     /// Up to `LANES` elements, zeros behind them.
-    fn load_partial(self, from: &[f32]) -> Self::V;
+    #[inline(always)]
+    fn load_partial(self, from: &[f32]) -> Self::V {
+        // SAFETY: the slice holds that many elements.
+        unsafe { self.load_first(from.as_ptr(), from.len().min(Self::LANES)) }
+    }
     /// Writes as many lanes as the slice takes, at most `LANES`.
-    fn store_partial(self, v: Self::V, to: &mut [f32]);
+    #[inline(always)]
+    fn store_partial(self, v: Self::V, to: &mut [f32]) {
+        // SAFETY: the slice holds that many elements.
+        unsafe { self.store_first(v, to.as_mut_ptr(), to.len().min(Self::LANES)) }
+    }
     /// # Safety
     /// `from` must be valid for reading `LANES` f32; it need not be aligned.
     unsafe fn load_ptr(self, from: *const f32) -> Self::V;
     /// # Safety
     /// `to` must be valid for writing `LANES` f32; it need not be aligned.
     unsafe fn store_ptr(self, v: Self::V, to: *mut f32);
+    /// The first `n` ≤ `LANES` elements, zeros behind them.
+    ///
+    /// # Safety
+    /// `from` must be valid for reading `n` f32.
+    unsafe fn load_first(self, from: *const f32, n: usize) -> Self::V;
+    /// Writes the first `n` ≤ `LANES` lanes.
+    ///
+    /// # Safety
+    /// `to` must be valid for writing `n` f32.
+    unsafe fn store_first(self, v: Self::V, to: *mut f32, n: usize);
 
     /// a + b
     fn add(self, a: Self::V, b: Self::V) -> Self::V;

@@ -25,6 +25,8 @@ impl Simd for Portable {
     type V = f32x8;
     type M = f32x8;
     const LANES: usize = 8;
+    // SSE2 and NEON hold a vector of 8 in two registers.
+    const REGISTERS: usize = 8;
 
     #[inline(always)]
     fn splat(self, x: f32) -> f32x8 {
@@ -40,18 +42,6 @@ impl Simd for Portable {
         to[..8].copy_from_slice(&v.to_array());
     }
     #[inline(always)]
-    fn load_partial(self, from: &[f32]) -> f32x8 {
-        let mut lanes = [0.0; 8];
-        let n = from.len().min(8);
-        lanes[..n].copy_from_slice(&from[..n]);
-        f32x8::new(lanes)
-    }
-    #[inline(always)]
-    fn store_partial(self, v: f32x8, to: &mut [f32]) {
-        let n = to.len().min(8);
-        to[..n].copy_from_slice(&v.to_array()[..n]);
-    }
-    #[inline(always)]
     unsafe fn load_ptr(self, from: *const f32) -> f32x8 {
         // SAFETY: the caller vouches for 8 readable f32; [f32; 8] has the alignment of f32.
         f32x8::new(unsafe { from.cast::<[f32; 8]>().read() })
@@ -60,6 +50,22 @@ impl Simd for Portable {
     unsafe fn store_ptr(self, v: f32x8, to: *mut f32) {
         // SAFETY: the caller vouches for 8 writable f32; [f32; 8] has the alignment of f32.
         unsafe { to.cast::<[f32; 8]>().write(v.to_array()) }
+    }
+    #[inline(always)]
+    unsafe fn load_first(self, from: *const f32, n: usize) -> f32x8 {
+        let mut lanes = [0.0; 8];
+        for (i, lane) in lanes.iter_mut().enumerate().take(n) {
+            // SAFETY: the caller vouches for n readable f32, and i < n.
+            *lane = unsafe { from.add(i).read() };
+        }
+        f32x8::new(lanes)
+    }
+    #[inline(always)]
+    unsafe fn store_first(self, v: f32x8, to: *mut f32, n: usize) {
+        for (i, lane) in v.to_array().into_iter().enumerate().take(n) {
+            // SAFETY: the caller vouches for n writable f32, and i < n.
+            unsafe { to.add(i).write(lane) }
+        }
     }
 
     #[inline(always)]

@@ -116,6 +116,7 @@ impl Simd for Avx2 {
     type V = __m256;
     type M = __m256;
     const LANES: usize = 8;
+    const REGISTERS: usize = 16;
 
     memory!(8, _mm256_loadu_ps, _mm256_storeu_ps);
 
@@ -137,16 +138,16 @@ impl Simd for Avx2 {
         unsafe { _mm256_set1_ps(x) }
     }
     #[inline(always)]
-    fn load_partial(self, from: &[f32]) -> __m256 {
-        let n = from.len().min(8);
-        // SAFETY: the token; a masked load touches the first n elements alone.
-        unsafe { _mm256_maskload_ps(from.as_ptr(), self.first(n)) }
+    unsafe fn load_first(self, from: *const f32, n: usize) -> __m256 {
+        // SAFETY: the token; a masked load touches the first n elements
+        // alone, for which the caller vouches.
+        unsafe { _mm256_maskload_ps(from, self.first(n)) }
     }
     #[inline(always)]
-    fn store_partial(self, v: __m256, to: &mut [f32]) {
-        let n = to.len().min(8);
-        // SAFETY: the token; a masked store touches the first n elements alone.
-        unsafe { _mm256_maskstore_ps(to.as_mut_ptr(), self.first(n), v) }
+    unsafe fn store_first(self, v: __m256, to: *mut f32, n: usize) {
+        // SAFETY: the token; a masked store touches the first n elements
+        // alone, for which the caller vouches.
+        unsafe { _mm256_maskstore_ps(to, self.first(n), v) }
     }
     #[inline(always)]
     fn abs(self, a: __m256) -> __m256 {
@@ -218,6 +219,7 @@ impl Simd for Avx512 {
     type V = __m512;
     type M = __mmask16;
     const LANES: usize = 16;
+    const REGISTERS: usize = 32;
 
     memory!(16, _mm512_loadu_ps, _mm512_storeu_ps);
 
@@ -241,16 +243,16 @@ impl Simd for Avx512 {
         unsafe { _mm512_set1_ps(x) }
     }
     #[inline(always)]
-    fn load_partial(self, from: &[f32]) -> __m512 {
-        let n = from.len().min(16);
-        // SAFETY: the token; a masked load touches the first n elements alone.
-        unsafe { _mm512_maskz_loadu_ps(first16(n), from.as_ptr()) }
+    unsafe fn load_first(self, from: *const f32, n: usize) -> __m512 {
+        // SAFETY: the token; a masked load touches the first n elements
+        // alone, for which the caller vouches.
+        unsafe { _mm512_maskz_loadu_ps(first16(n), from) }
     }
     #[inline(always)]
-    fn store_partial(self, v: __m512, to: &mut [f32]) {
-        let n = to.len().min(16);
-        // SAFETY: the token; a masked store touches the first n elements alone.
-        unsafe { _mm512_mask_storeu_ps(to.as_mut_ptr(), first16(n), v) }
+    unsafe fn store_first(self, v: __m512, to: *mut f32, n: usize) {
+        // SAFETY: the token; a masked store touches the first n elements
+        // alone, for which the caller vouches.
+        unsafe { _mm512_mask_storeu_ps(to, first16(n), v) }
     }
     #[inline(always)]
     fn copysign(self, a: __m512, sign: __m512) -> __m512 {

@@ -1,0 +1,186 @@
+//! Register tiles over the operands as they lie.
+//!
+//! ```text
+//! for a block of up to NV vectors of columns:        B's block stays in L1 or L2
+//!   for a block of up to MR rows:                    blocks split evenly
+//!     MR × NV accumulators ← start
+//!     for l in 0..k:
+//!       load NV vectors of B's row l
+//!       for each of the MR rows: broadcast A[row][l], NV multiply-adds
+//!     C ← accumulators
+//! ```
+//!
+//! Nothing is packed: A is broadcast from where it lies, whatever its strides.
+//! The rows of a register tile are written out by a macro: a loop over an
+//! array of 16 and more accumulators is no longer unrolled by the compiler
+//! and spills them, which costs a factor of three.
+
+use super::{Gemm, Start, Strided};
+use crate::simd::{Op, Simd};
+
+pub(super) struct Tiled<'a>(pub(super) Gemm<'a>);
+
+/// Vectors of columns in a register tile: what leaves room for enough rows.
+const fn vectors<S: Simd>() -> usize {
+    match S::REGISTERS {
+        32.. => 4,
+        _ => 2,
+    }
+}
+
+/// Rows of a register tile with `nv` vectors of columns: the accumulators,
+/// a row of B and two broadcasts fill the register file.
+const fn rows<S: Simd>(nv: usize) -> usize {
+    let fit = (S::REGISTERS - nv - 2) / nv;
+    if fit > 12 { 12 } else { fit }
+}
+
+impl Op for Tiled<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Gemm { m, n, k, a, b, b_stride, c, c_stride, start } = self.0;
+        let whole = n / S::LANES;
+        let tail = n % S::LANES;
+        let total = whole + usize::from(tail > 0);
+        let blocks = total.div_ceil(vectors::<S>());
+        let mut vector = 0;
+        for block in 0..blocks {
+            // Even blocks: 5 vectors are 3 and 2, not 4 and 1.
+            let nv = (total - vector).div_ceil(blocks - block);
+            let column = vector * S::LANES;
+            let c = c.as_mut_ptr();
+            let panel = Panel { m, k, a, b, b_stride, c, c_stride, start, column };
+            let masked = tail > 0 && vector + nv == total;
+            let last = if masked { tail } else { S::LANES };
+            match nv {
+                1 => panel.run::<S, 1>(s, last),
+                2 => panel.run::<S, 2>(s, last),
+                3 => panel.run::<S, 3>(s, last),
+                _ => panel.run::<S, 4>(s, last),
+            }
+            vector += nv;
+        }
+    }
+}
+
+/// A block of columns of the product.
+struct Panel<'a> {
+    m: usize,
+    k: usize,
+    a: Strided<'a>,
+    b: &'a [f32],
+    b_stride: usize,
+    /// From the exclusive borrow of C.
+    c: *mut f32,
+    c_stride: usize,
+    start: Start<'a>,
+    /// The block's first column.
+    column: usize,
+}
+
+impl Panel<'_> {
+    /// All rows of the block; `last` is the number of lanes of its last vector.
+    #[inline(always)]
+    fn run<S: Simd, const NV: usize>(&self, s: S, last: usize) {
+        if NV > vectors::<S>() {
+            return;
+        }
+        let m = self.m;
+        let blocks = m.div_ceil(rows::<S>(NV));
+        let mut row = 0;
+        for block in 0..blocks {
+            let mr = (m - row).div_ceil(blocks - block);
+            if last == S::LANES {
+                self.rows::<S, NV, false>(s, row, mr, last);
+            } else {
+                self.rows::<S, NV, true>(s, row, mr, last);
+            }
+            row += mr;
+        }
+    }
+}
+
+/// Writes `Panel::rows`: one arm for every number of rows, each with its
+/// accumulators by name.
+macro_rules! register_tiles {
+    ($($mr:literal: $($r:ident = $i:literal),*;)*) => {
+        impl Panel<'_> {
+            /// `mr` rows from `row` on.
+            #[inline(always)]
+            fn rows<S: Simd, const NV: usize, const MASKED: bool>(
+                &self, s: S, row: usize, mr: usize, last: usize,
+            ) {
+                debug_assert!(row + mr <= self.m && mr <= rows::<S>(NV));
+                // SAFETY (for all the pointer arithmetic below): Gemm::check has
+                // proved that A[row..row+mr][0..k], B[0..k][column..column+n′] and
+                // C[row..row+mr][column..column+n′] lie within their slices, where
+                // n′ is (NV − 1)·LANES + last; Tiled::run cuts rows and columns so
+                // that they end at m and n. Loads and stores of the last vector
+                // are masked where it is not whole. Pointers past the last row
+                // or column are made (by wrapping_add) but not read.
+                let load = |at: *const f32, v: usize| unsafe {
+                    let at = at.add(v * S::LANES);
+                    if MASKED && v == NV - 1 { s.load_first(at, last) } else { s.load_ptr(at) }
+                };
+                // SAFETY: as above; `c` comes from the exclusive borrow of C.
+                let store = |value: S::V, at: *mut f32, v: usize| unsafe {
+                    let at = at.add(v * S::LANES);
+                    if MASKED && v == NV - 1 {
+                        s.store_first(value, at, last);
+                    } else {
+                        s.store_ptr(value, at);
+                    }
+                };
+                let c_row = |i: usize| self.c.wrapping_add((row + i) * self.c_stride + self.column);
+                let start = |i: usize| -> [S::V; NV] {
+                    match self.start {
+                        Start::Zero => [s.splat(0.0); NV],
+                        Start::C => std::array::from_fn(|v| load(c_row(i), v)),
+                        Start::Bias(bias) => [s.splat(bias[row + i]); NV],
+                    }
+                };
+                match mr {
+                    $($mr if $mr <= rows::<S>(NV) => {
+                        $(let mut $r = start($i);)*
+                        let mut a = self.a.data.as_ptr().wrapping_add(row * self.a.row_stride);
+                        let mut b = self.b.as_ptr().wrapping_add(self.column);
+                        for _ in 0..self.k {
+                            let b_row: [S::V; NV] = std::array::from_fn(|v| load(b, v));
+                            $(
+                                // SAFETY: as above.
+                                let factor = s.splat(unsafe { *a.add($i * self.a.row_stride) });
+                                for v in 0..NV {
+                                    $r[v] = s.mul_add(factor, b_row[v], $r[v]);
+                                }
+                            )*
+                            a = a.wrapping_add(self.a.column_stride);
+                            b = b.wrapping_add(self.b_stride);
+                        }
+                        $(for v in 0..NV {
+                            store($r[v], c_row($i), v);
+                        })*
+                    })*
+                    _ => unreachable!("blocks have 1 to {} rows", rows::<S>(NV)),
+                }
+            }
+        }
+    };
+}
+
+register_tiles! {
+    1: r0 = 0;
+    2: r0 = 0, r1 = 1;
+    3: r0 = 0, r1 = 1, r2 = 2;
+    4: r0 = 0, r1 = 1, r2 = 2, r3 = 3;
+    5: r0 = 0, r1 = 1, r2 = 2, r3 = 3, r4 = 4;
+    6: r0 = 0, r1 = 1, r2 = 2, r3 = 3, r4 = 4, r5 = 5;
+    7: r0 = 0, r1 = 1, r2 = 2, r3 = 3, r4 = 4, r5 = 5, r6 = 6;
+    8: r0 = 0, r1 = 1, r2 = 2, r3 = 3, r4 = 4, r5 = 5, r6 = 6, r7 = 7;
+    9: r0 = 0, r1 = 1, r2 = 2, r3 = 3, r4 = 4, r5 = 5, r6 = 6, r7 = 7, r8 = 8;
+    10: r0 = 0, r1 = 1, r2 = 2, r3 = 3, r4 = 4, r5 = 5, r6 = 6, r7 = 7, r8 = 8, r9 = 9;
+    11: r0 = 0, r1 = 1, r2 = 2, r3 = 3, r4 = 4, r5 = 5, r6 = 6, r7 = 7, r8 = 8, r9 = 9,
+        r10 = 10;
+    12: r0 = 0, r1 = 1, r2 = 2, r3 = 3, r4 = 4, r5 = 5, r6 = 6, r7 = 7, r8 = 8, r9 = 9,
+        r10 = 10, r11 = 11;
+}
