@@ -72,6 +72,7 @@
 pub mod check;
 pub mod data;
 pub mod diag;
+pub mod file;
 pub mod exec;
 pub mod file;
 pub mod ir;

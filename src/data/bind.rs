@@ -1,0 +1,525 @@
+//! Where data and model meet: a table becomes matrices.
+//!
+//! Errors come in the order of the stages here: names, then the target, then
+//! the values of inputs, then sizes; a stage reports all that it finds.
+
+use super::complaints::{Found, too_large_for_f32, too_spread, unusable_cells};
+use super::labels::Labels;
+use super::roles::Roles;
+use super::rows::count;
+use super::schema::{Encoding, InputColumn, Schema};
+use super::split::{split, too_few};
+use super::stats::Stats;
+use super::table::{Column, Table, Text, Values};
+use super::target;
+use crate::check::model::{Data, Missing, Model, Scale};
+use crate::diag::{Code, Diagnostic, Diagnostics};
+
+/// The bytes that the encoded inputs may take where the caller sets no limit.
+pub const DEFAULT_LIMIT: u64 = 16 << 30;
+
+/// A table bound to a model: matrices, the split, and the schema that turns
+/// other rows into the same inputs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Dataset {
+    /// How rows are encoded.
+    pub schema: Schema,
+    /// The inputs, row-major `[rows, inputs]`.
+    pub features: Vec<f32>,
+    /// The targets.
+    pub targets: Targets,
+    /// The number of rows.
+    pub rows: usize,
+    /// The rows to train on, ascending.
+    pub train: Vec<u32>,
+    /// The rows that are held out, ascending.
+    pub validation: Vec<u32>,
+    /// What the user should know: rows left out, levels not seen in training.
+    pub notes: Vec<String>,
+}
+
+/// The targets as the loss takes them.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Targets {
+    /// Numbers or probabilities, row-major `[rows, outputs]`.
+    Values(Vec<f32>),
+    /// The index of the right class of each row.
+    Classes(Vec<u32>),
+}
+
+impl Dataset {
+    /// Binds a table to a model, with at most [`DEFAULT_LIMIT`] bytes of inputs.
+    pub fn bind(table: &Table, model: &Model) -> Result<Dataset, Diagnostics> {
+        Dataset::bind_within(table, model, DEFAULT_LIMIT)
+    }
+
+    /// Binds a table to a model, with at most `limit` bytes of inputs.
+    pub fn bind_within(table: &Table, model: &Model, limit: u64) -> Result<Dataset, Diagnostics> {
+        let roles = Roles::of(table, model)?;
+        let mut notes = Vec::new();
+        let kept = kept_rows(table, model, &roles, &mut notes)?;
+        let share = model.train.validation;
+        let (train, validation) = split(kept.len(), share, model.train.seed)
+            .ok_or_else(|| too_few(kept.len(), share, &table.source))?;
+        let train_rows: Vec<u32> = train.iter().map(|&i| kept[i as usize]).collect();
+
+        let (target, targets) =
+            target::bind(table, model, &roles.targets, &kept, &train_rows, &mut notes)?;
+        let schema = Schema {
+            columns: fit_columns(table, model, &roles, &kept, &train_rows, &mut notes)?,
+            target,
+            missing: model.data.missing,
+        };
+        guard_size(table, &schema, kept.len(), limit)?;
+        let features = encode(table, &schema, &roles, &kept, &mut notes)?;
+        Ok(Dataset { schema, features, targets, rows: kept.len(), train, validation, notes })
+    }
+
+    /// The number of inputs of a row.
+    pub fn inputs(&self) -> usize {
+        self.schema.inputs()
+    }
+
+    /// The number of outputs that the targets ask for.
+    pub fn outputs(&self) -> usize {
+        self.schema.outputs()
+    }
+}
+
+/// The rows that have their targets and, with `missing=drop`, their numbers.
+fn kept_rows(
+    table: &Table,
+    model: &Model,
+    roles: &Roles,
+    notes: &mut Vec<String>,
+) -> Result<Vec<u32>, Diagnostics> {
+    let mut keep = vec![true; table.rows()];
+    let mut leave_out = |columns: &[usize], why: &str| {
+        let mut left_out = 0;
+        for (row, keep) in keep.iter_mut().enumerate() {
+            if *keep && columns.iter().any(|&i| table.columns[i].is_missing(row)) {
+                *keep = false;
+                left_out += 1;
+            }
+        }
+        if left_out > 0 {
+            notes.push(format!("left out {}: {why}", count(left_out, "row")));
+        }
+    };
+    leave_out(&roles.targets, "the target is missing");
+    if model.data.missing == Missing::Drop {
+        let numbers: Vec<usize> = roles
+            .inputs
+            .iter()
+            .copied()
+            .filter(|&i| is_number(&table.columns[i], &model.data))
+            .collect();
+        leave_out(&numbers, "an input is missing (`missing=drop`)");
+    }
+    let kept: Vec<u32> = (0..table.rows() as u32).filter(|&row| keep[row as usize]).collect();
+    if kept.is_empty() {
+        return Err(Diagnostic::error(Code::DataValue, "no row is left to train on")
+            .in_file(&table.source, None)
+            .note(notes.join("; "))
+            .help("fill the gaps, or choose other columns with `data target=` and `data drop=`")
+            .into());
+    }
+    Ok(kept)
+}
+
+/// Whether a column becomes one number.
+pub(super) fn is_number(column: &Column, data: &Data) -> bool {
+    matches!(column.values, Values::Numbers(_)) && !data.categorical.contains(&column.name)
+}
+
+/// Learns the encoding of every input column from the training rows.
+fn fit_columns(
+    table: &Table,
+    model: &Model,
+    roles: &Roles,
+    kept: &[u32],
+    train: &[u32],
+    notes: &mut Vec<String>,
+) -> Result<Vec<InputColumn>, Diagnostics> {
+    let mut errors = Vec::new();
+    let mut columns = Vec::with_capacity(roles.inputs.len());
+    for &i in &roles.inputs {
+        let column = &table.columns[i];
+        errors.extend(unusable_cells(table, column, &model.data, kept));
+        let missing = train.iter().filter(|&&row| column.is_missing(row as usize)).count();
+        let encoding = if let Values::Numbers(numbers) = &column.values
+            && is_number(column, &model.data)
+        {
+            if missing == train.len() {
+                notes.push(format!("`{}` is empty in the training rows", column.name));
+            }
+            match fit_number(numbers, train, model.data.scale, model.data.missing) {
+                Some(encoding) => encoding,
+                None => {
+                    errors.push(too_spread(table, column));
+                    continue;
+                }
+            }
+        } else {
+            let levels = Labels::of(column, train);
+            if levels.len() > 20 && 2 * levels.len() > train.len() {
+                notes.push(format!(
+                    "`{name}` has {} levels in {} training rows: little can be learnt from it; \
+                     `data drop={name}` leaves it out",
+                    levels.len(),
+                    train.len(),
+                    name = column.name
+                ));
+            }
+            Encoding::Category { levels, missing_level: missing > 0 }
+        };
+        let missing = missing as u64;
+        columns.push(InputColumn { name: column.name.clone(), encoding, missing });
+    }
+    Diagnostics::none_of(errors, || columns)
+}
+
+/// `None` where the statistics are beyond f64.
+fn fit_number(numbers: &[f64], train: &[u32], scale: Scale, missing: Missing) -> Option<Encoding> {
+    let present = train.iter().map(|&row| numbers[row as usize]);
+    let mut stats = Stats::new(present.filter(|x| x.is_finite()).collect());
+    let (min, max) = stats.min_max();
+    let fill = stats.fill(missing);
+    let (offset, scale) = stats.scaling(scale);
+    let finite = fill.is_finite() && offset.is_finite() && scale.is_finite();
+    finite.then_some(Encoding::Number { fill, offset, scale, min, max })
+}
+
+/// The encoded inputs must fit before memory is taken for them.
+fn guard_size(table: &Table, schema: &Schema, rows: usize, limit: u64) -> Result<(), Diagnostics> {
+    let width = schema.inputs();
+    let bytes = (rows as u64).checked_mul(width as u64).and_then(|n| n.checked_mul(4));
+    if bytes.is_some_and(|bytes| bytes <= limit && usize::try_from(bytes).is_ok()) {
+        return Ok(());
+    }
+    let gib = rows as f64 * width as f64 * 4.0 / (1u64 << 30) as f64;
+    let mut widest: Vec<&InputColumn> = schema.columns.iter().filter(|c| c.width() > 1).collect();
+    widest.sort_by_key(|column| std::cmp::Reverse(column.width()));
+    let mut error = Diagnostic::error(
+        Code::DataShape,
+        format!(
+            "{} of {} would take {gib:.3} GiB; the limit is {:.3} GiB",
+            count(rows, "row"),
+            count(width, "input"),
+            limit as f64 / (1u64 << 30) as f64
+        ),
+    )
+    .in_file(&table.source, None);
+    for column in widest.iter().take(3) {
+        error = error.note(format!("`{}` becomes {} inputs", column.name, column.width()));
+    }
+    Err(match widest.first() {
+        Some(column) => error.help(format!("`data drop={}` leaves it out", column.name)),
+        None => error.help("use a part of the rows, or leave columns out with `data drop=`"),
+    }
+    .into())
+}
+
+/// Encodes the inputs of the kept rows.
+fn encode(
+    table: &Table,
+    schema: &Schema,
+    roles: &Roles,
+    kept: &[u32],
+    notes: &mut Vec<String>,
+) -> Result<Vec<f32>, Diagnostics> {
+    /// The cells of a column, ready to be written.
+    enum Cells<'a> {
+        Numbers(&'a [f64], &'a Encoding),
+        /// The input that is 1, for each kept row.
+        Ones(Vec<u32>),
+    }
+    let width = schema.inputs();
+    let mut columns = Vec::with_capacity(schema.columns.len());
+    let mut start = 0;
+    for (input, &i) in schema.columns.iter().zip(&roles.inputs) {
+        let column = &table.columns[i];
+        let cells = match (&input.encoding, &column.values) {
+            (Encoding::Category { levels, missing_level }, _) => {
+                let mut ones = levels.codes(column, kept);
+                let mut unseen = 0;
+                for (one, &row) in ones.iter_mut().zip(kept).filter(|(o, _)| **o == Text::MISSING) {
+                    if *missing_level && column.is_missing(row as usize) {
+                        *one = levels.len() as u32;
+                    } else {
+                        unseen += 1;
+                    }
+                }
+                if unseen > 0 {
+                    notes.push(format!(
+                        "`{}` has {} in the validation rows that training has not seen: \
+                         encoded as zeros",
+                        input.name,
+                        count(unseen, "value")
+                    ));
+                }
+                Cells::Ones(ones)
+            }
+            (encoding, Values::Numbers(numbers)) => Cells::Numbers(numbers, encoding),
+            (_, Values::Text(_)) => unreachable!("text is fitted as a category"),
+        };
+        columns.push((start, cells));
+        start += input.width();
+    }
+
+    // A block of rows at a time: columns are read along, rows written nearby.
+    const BLOCK: usize = 64;
+    let mut features = vec![0f32; kept.len() * width];
+    let mut too_large: Vec<Vec<usize>> = vec![Vec::new(); columns.len()];
+    for (block, rows) in kept.chunks(BLOCK).enumerate() {
+        let first = block * BLOCK;
+        for ((start, cells), too_large) in columns.iter().zip(&mut too_large) {
+            let mut at = first * width + start;
+            match cells {
+                Cells::Numbers(numbers, encoding) => {
+                    for &row in rows {
+                        features[at] = encoding.number(numbers[row as usize]);
+                        if !features[at].is_finite() {
+                            too_large.push(row as usize);
+                        }
+                        at += width;
+                    }
+                }
+                Cells::Ones(ones) => {
+                    for &one in &ones[first..first + rows.len()] {
+                        if one != Text::MISSING {
+                            features[at + one as usize] = 1.0;
+                        }
+                        at += width;
+                    }
+                }
+            }
+        }
+    }
+    let errors = too_large.iter().zip(&roles.inputs).filter_map(|(rows, &i)| {
+        let column = &table.columns[i];
+        let cells = rows.iter().map(|&row| (table.lines[row], Some(column.cell(row))));
+        Found::new(cells).map(|found| too_large_for_f32(&table.source, &column.name, &found))
+    });
+    Diagnostics::none_of(errors.collect(), || features)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::check::model::{Activation, LossKind, Unary, Width};
+    use crate::data::schema::Target;
+    use crate::data::testing::*;
+    use insta::assert_snapshot;
+
+    fn bind(text: &str, model: &Model) -> Dataset {
+        Dataset::bind(&table(text), model).unwrap()
+    }
+
+    fn refused(text: &str, model: &Model) -> String {
+        rendered(&Dataset::bind(&table(text), model).unwrap_err())
+    }
+
+    fn unscaled(data: Data) -> Data {
+        Data { scale: Scale::None, target_scale: Some(Scale::None), ..data }
+    }
+
+    fn values(dataset: &Dataset) -> &[f32] {
+        match &dataset.targets {
+            Targets::Values(values) => values,
+            Targets::Classes(_) => panic!("classes"),
+        }
+    }
+
+    #[test]
+    fn numbers_and_categories_become_inputs() {
+        let text = "n,t,y\n1,b,10\n,a,20\n3,,30\n8,b,40\n";
+        let dataset = bind(text, &regression(unscaled(Data::default())));
+        #[rustfmt::skip]
+        assert_eq!(dataset.features, [
+            // n (3 is the median), t: a, b, missing
+            1.0, 0.0, 1.0, 0.0,
+            3.0, 1.0, 0.0, 0.0,
+            3.0, 0.0, 0.0, 1.0,
+            8.0, 0.0, 1.0, 0.0,
+        ]);
+        assert_eq!(values(&dataset), [10.0, 20.0, 30.0, 40.0]);
+        assert_eq!((dataset.inputs(), dataset.outputs(), dataset.rows), (4, 1, 4));
+        assert_eq!(dataset.train, [0, 1, 2, 3]);
+    }
+
+    #[test]
+    fn scaling_is_on_by_default_and_constants_survive() {
+        let dataset = bind("a,b,y\n1,7,10\n3,7,30\n", &regression(Data::default()));
+        assert_eq!(dataset.features, [-1.0, 0.0, 1.0, 0.0]);
+        assert_eq!(values(&dataset), [-1.0, 1.0]);
+        // A bounded output learns the target as it is.
+        let tanh = Activation::Unary(Unary::Tanh);
+        let bounded = model(Width::Auto, tanh, LossKind::Mse, Data::default());
+        assert_eq!(values(&bind("a,y\n1,-0.5\n3,0.5\n", &bounded)), [-0.5, 0.5]);
+    }
+
+    #[test]
+    fn statistics_and_levels_are_those_of_the_training_rows() {
+        let mut text = "n,t,y\n".to_owned();
+        for i in 0..20 {
+            text += &format!("{i},level{i:02},{}\n", 2 * i);
+        }
+        let mut model = regression(Data::default());
+        model.train.validation = 0.25;
+        let dataset = bind(&text, &model);
+        assert_eq!((dataset.train.len(), dataset.validation.len()), (15, 5));
+        let n: f64 = dataset.train.iter().map(|&i| f64::from(i)).sum::<f64>() / 15.0;
+        let Encoding::Number { offset, .. } = dataset.schema.columns[0].encoding else { panic!() };
+        assert!((offset - n).abs() < 1e-12);
+        assert_eq!(dataset.schema.columns[1].width(), 15);
+        for &row in &dataset.validation {
+            let start = row as usize * dataset.inputs();
+            assert!(dataset.features[start + 1..start + 16].iter().all(|&x| x == 0.0));
+        }
+        assert_eq!(
+            dataset.notes,
+            [
+                "`t` has 5 values in the validation rows that training has not seen: encoded as zeros"
+            ]
+        );
+        model.train.validation = 0.01;
+        assert_snapshot!(refused(&text, &model), @"");
+    }
+
+    #[test]
+    fn rows_are_left_out_and_counted() {
+        let text = "n,t,y\n1,a,1\n,b,2\n3,,3\n4,d,NA\n";
+        let drop = Data { missing: Missing::Drop, ..Data::default() };
+        let dataset = bind(text, &regression(unscaled(drop)));
+        assert_eq!(values(&dataset), [1.0, 3.0]);
+        assert_eq!(
+            dataset.notes,
+            [
+                "left out 1 row: the target is missing",
+                "left out 1 row: an input is missing (`missing=drop`)"
+            ]
+        );
+        let error = Data { missing: Missing::Error, ..Data::default() };
+        assert_snapshot!(refused(text, &regression(error)), @"");
+        assert_snapshot!(refused("a,y\n1,\n2,NA\n", &regression(Data::default())), @"");
+    }
+
+    #[test]
+    fn targets_are_the_last_columns_or_those_named() {
+        let names = |dataset: &Dataset| dataset.schema.target.names().join(",");
+        let text = "a,b,c,d\n1,2,3,4\n5,6,7,9\n";
+        assert_eq!(names(&bind(text, &regression(Data::default()))), "d");
+        let two = model(
+            Width::Units(2),
+            Activation::Unary(Unary::Linear),
+            LossKind::Mse,
+            Data::default(),
+        );
+        assert_eq!(names(&bind(text, &two)), "c,d");
+        let data = Data { only: words(&["d"]), drop: words(&["c"]), ..Data::default() };
+        let dataset = bind(text, &regression(data));
+        assert_eq!((names(&dataset), dataset.inputs()), ("b".to_owned(), 1));
+        assert_eq!(names(&bind(text, &regression(target(&["d", "a"])))), "d,a");
+
+        let wide = model(
+            Width::Units(4),
+            Activation::Unary(Unary::Linear),
+            LossKind::Mse,
+            Data::default(),
+        );
+        assert_snapshot!(refused(text, &wide), @"");
+        let all = Data { drop: words(&["a", "b"]), ..target(&["c", "d"]) };
+        assert_snapshot!(refused(text, &regression(all)), @"");
+    }
+
+    #[test]
+    fn unknown_columns_are_all_reported() {
+        let data = Data {
+            drop: words(&["nme"]),
+            categorical: words(&["zzz"]),
+            numeric: words(&["name"]),
+            ..target(&["Pric"])
+        };
+        assert_snapshot!(refused("name,price\na,1\n", &regression(data)), @"");
+        let clash = Data { drop: words(&["y"]), ..target(&["y"]) };
+        assert_snapshot!(refused("a,y\n1,2\n", &regression(clash)), @"");
+    }
+
+    #[test]
+    fn cells_that_cannot_be_inputs() {
+        let numeric = Data { numeric: words(&["a"]), ..Data::default() };
+        let mut text = "a,y\n1,2\n?,3\n".to_owned();
+        assert_snapshot!(refused(&text, &regression(numeric.clone())), @"");
+        text += &"x,1\n".repeat(11);
+        assert!(refused(&text, &regression(numeric)).contains("and 2 more"));
+        assert_snapshot!(refused("a,y\n1,2\ninf,3\n1e400,3\n", &regression(Data::default())), @"");
+        let raw = regression(unscaled(Data::default()));
+        assert_snapshot!(refused("a,y\n1,2\n1e39,3\n", &raw), @"");
+        assert_snapshot!(refused("a,y\n1e308,2\n1.5e308,3\n", &regression(Data::default())), @"");
+        // A column that is left out may hold anything.
+        let dropped = Data { drop: words(&["b"]), ..Data::default() };
+        assert_eq!(bind("a,b,y\n1,inf,2\n2,3,4\n", &regression(dropped)).inputs(), 1);
+    }
+
+    #[test]
+    fn tasks() {
+        let task = |text: &str, model: &Model| {
+            let dataset = bind(text, model);
+            match (&dataset.schema.target, &dataset.targets) {
+                (Target::Regression { .. }, Targets::Values(values)) => {
+                    format!("number {values:?}")
+                }
+                (Target::Binary { labels, .. }, Targets::Values(values)) => {
+                    format!("binary {} {values:?}", labels.names.join("/"))
+                }
+                (Target::Classes { labels, .. }, Targets::Classes(classes)) => {
+                    format!("classes {} {classes:?}", labels.names.join("/"))
+                }
+                (Target::MultiLabel { columns }, Targets::Values(values)) => {
+                    let labels: Vec<String> =
+                        columns.iter().map(|(name, l)| format!("{name}={}", l.names[1])).collect();
+                    format!("labels {} {values:?}", labels.join(","))
+                }
+                other => panic!("{other:?}"),
+            }
+        };
+        let yes = sigmoid(Data::default());
+        assert_eq!(task("a,y\n1,yes\n2,no\n", &yes), "binary no/yes [1.0, 0.0]");
+        assert_eq!(task("a,y\n1,1\n2,0\n", &yes), "binary 0/1 [1.0, 0.0]");
+        assert_eq!(task("a,y\n1,True\n2,FALSE\n", &yes), "binary FALSE/True [1.0, 0.0]");
+        assert_eq!(task("a,y\n1,10\n2,9\n", &yes), "binary 9/10 [1.0, 0.0]");
+        assert_eq!(task("a,y\n1,0.25\n2,0\n3,1\n", &yes), "number [0.25, 0.0, 1.0]");
+        let two = sigmoid(target(&["y", "z"]));
+        let labels = "labels y=1,z=1 [0.0, 1.0, 0.0, 0.0]";
+        assert_eq!(task("a,y,z\n1,0,1\n2,0,0\n", &two), labels);
+        let soft = softmax(Data::default());
+        assert_eq!(task("a,y\n1,10\n2,9\n3,x\n", &soft), "classes 10/9/x [0, 1, 2]");
+        assert_eq!(task("a,y\n1,10\n2,9\n3,9\n", &soft), "classes 9/10 [1, 0, 0]");
+    }
+
+    #[test]
+    fn targets_that_do_not_fit_the_network() {
+        let text = "a,y\n1,red\n2,green\n3,blue\n";
+        let none = Data::default;
+        assert_snapshot!(refused(text, &regression(none())), @"");
+        assert_snapshot!(refused("a,y\n1,red\n2,blue\n", &regression(none())), @"");
+        assert_snapshot!(refused(text, &sigmoid(none())), @"");
+        assert_snapshot!(refused("a,y\n1,1\n2,5\n3,9\n", &sigmoid(none())), @"");
+        assert_snapshot!(refused("a,y\n1,1\n2,1\n", &softmax(none())), @"");
+        assert_snapshot!(refused("a,y,z\n1,1,1\n2,2,2\n", &softmax(target(&["y", "z"]))), @"");
+        let four = model(Width::Units(4), Activation::Softmax, LossKind::CrossEntropy, none());
+        assert_snapshot!(refused(text, &four), @"");
+    }
+
+    #[test]
+    fn encoded_size_is_checked_first() {
+        let mut text = "name,y\n".to_owned();
+        for i in 0..100 {
+            text += &format!("n{i},{i}\n");
+        }
+        let error = Dataset::bind_within(&table(&text), &regression(Data::default()), 30_000);
+        assert_snapshot!(rendered(&error.unwrap_err()), @"");
+    }
+}

@@ -1,0 +1,76 @@
+//! Which rows train and which are held out.
+
+use crate::diag::{Code, Diagnostic};
+use rand::Rng;
+use rand_pcg::Pcg64;
+
+/// A stream of its own, so that the split shares no random number with the
+/// initial weights of the same seed.
+const STREAM: u128 = 0x7370_6c69_74;
+
+/// The training and the validation rows among `0..rows`, each in ascending
+/// order: a function of the seed and the number of rows alone. `None` where
+/// `share` leaves one side without a row.
+pub(crate) fn split(rows: usize, share: f64, seed: u64) -> Option<(Vec<u32>, Vec<u32>)> {
+    let mut all: Vec<u32> = (0..rows as u32).collect();
+    if share == 0.0 {
+        return Some((all, Vec::new()));
+    }
+    let held_out = (share * rows as f64).round() as usize;
+    if held_out == 0 || held_out >= rows {
+        return None;
+    }
+    // Fisher and Yates by hand: a split must outlive the shuffles of libraries.
+    let mut random = Pcg64::new(u128::from(seed), STREAM);
+    for i in (1..rows).rev() {
+        let j = (u128::from(random.next_u64()) * (i as u128 + 1)) >> 64;
+        all.swap(i, j as usize);
+    }
+    let mut train = all.split_off(held_out);
+    train.sort_unstable();
+    all.sort_unstable();
+    Some((train, all))
+}
+
+/// The error for a share that leaves one side without a row.
+pub(crate) fn too_few(rows: usize, share: f64, source: &str) -> Diagnostic {
+    Diagnostic::error(
+        Code::DataShape,
+        format!(
+            "`validation={share}` of {} leaves no row to {}",
+            super::rows::count(rows, "row"),
+            if share < 0.5 { "validate" } else { "train" }
+        ),
+    )
+    .in_file(source, None)
+    .help("choose another share, leave `validation` out, or add rows")
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn splits_are_pinned() {
+        let (train, validation) = split(10, 0.3, 42).unwrap();
+        assert_eq!((train.as_slice(), validation.as_slice()), (&[0u32][..], &[0u32][..]));
+    }
+
+    #[test]
+    fn every_row_is_on_one_side() {
+        for rows in [2, 3, 10, 1000] {
+            for seed in 0..5 {
+                let (train, validation) = split(rows, 0.4, seed).unwrap();
+                assert_eq!(validation.len(), (0.4 * rows as f64).round() as usize);
+                let mut all = [train, validation].concat();
+                all.sort_unstable();
+                assert_eq!(all, (0..rows as u32).collect::<Vec<_>>());
+            }
+        }
+        assert_ne!(split(100, 0.5, 1), split(100, 0.5, 2));
+        assert_eq!(split(3, 0.0, 1), Some((vec![0, 1, 2], vec![])));
+        assert_eq!(split(2, 0.2, 1), None);
+        assert_eq!(split(1, 0.9, 1), None);
+    }
+}
