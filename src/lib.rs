@@ -72,7 +72,6 @@
 pub mod check;
 pub mod data;
 pub mod diag;
-pub mod file;
 pub mod exec;
 pub mod file;
 pub mod ir;

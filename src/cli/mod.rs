@@ -99,6 +99,8 @@ enum Failure {
     Errors(Diagnostics, Sources),
     /// An error to show; exit 1.
     Diverged(Diagnostic),
+    /// The errors have been printed as JSON; exit 2.
+    Reported,
     /// Interrupted, and saved what there was.
     Interrupted,
     /// Nobody reads the output any more: that is success.
@@ -155,6 +157,7 @@ pub(crate) fn main() -> ExitCode {
             }
             ExitCode::from(2)
         }
+        Err(Failure::Reported) => ExitCode::from(2),
         Err(Failure::Interrupted) => ExitCode::from(130),
     }
 }

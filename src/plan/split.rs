@@ -76,6 +76,24 @@ impl Plan {
         self.predict.split(rows, shards)
     }
 
+    /// How a training batch of so many rows is cut, and why, in a line.
+    pub fn explain_split(&self, rows: usize) -> String {
+        let split = self.split_training(rows);
+        let mflop = 6.0e-6 * self.parameters as f64 * rows as f64;
+        let why = match split.shards {
+            1 if mflop * 1e6 < PARALLEL_FLOPS => "too little work for a second thread".to_owned(),
+            1 => format!("a shard has at least {SHARD_ROWS} rows"),
+            _ => format!("{SHARD_ROWS} rows or more a shard"),
+        };
+        format!(
+            "a batch of {rows}: about {mflop:.1} MFLOP, {} shard{} ({why}) of {} tile{}",
+            split.shards,
+            if split.shards == 1 { "" } else { "s" },
+            split.tiles,
+            if split.tiles == 1 { "" } else { "s" },
+        )
+    }
+
     /// Lanes that a tile of so many rows takes: whole vectors.
     pub fn lanes(&self, rows: usize) -> usize {
         rows.next_multiple_of(self.options.isa.lanes())

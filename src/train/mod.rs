@@ -18,10 +18,8 @@ use std::sync::Arc;
 pub(crate) enum Stream {
     /// Initial parameters.
     Init = 1,
-    /// The split into training and validation rows.
-    Split = 2,
-    /// The order of rows; the epoch is added to the seed's other half.
-    Shuffle = 3,
+    /// The order of rows; every epoch has a stream of its own.
+    Shuffle = 2,
 }
 
 /// The generator of a seed's stream.
@@ -128,6 +126,11 @@ impl Trainer {
             self.pool = Some(pool);
         }
         Ok(self)
+    }
+
+    /// The threads that training uses.
+    pub fn thread_count(&self) -> usize {
+        self.pool.as_ref().map_or(1, rayon::ThreadPool::current_num_threads)
     }
 
     /// The plan that is run.
