@@ -5,8 +5,8 @@
 pub mod check;
 pub mod data;
 pub mod diag;
-pub mod file;
 pub mod exec;
+pub mod file;
 pub mod ir;
 pub mod plan;
 pub mod train;

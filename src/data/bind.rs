@@ -197,16 +197,16 @@ fn guard_size(table: &Table, schema: &Schema, rows: usize, limit: u64) -> Result
     if bytes.is_some_and(|bytes| bytes <= limit && usize::try_from(bytes).is_ok()) {
         return Ok(());
     }
-    let gib = rows as f64 * width as f64 * 4.0 / (1u64 << 30) as f64;
     let mut widest: Vec<&InputColumn> = schema.columns.iter().filter(|c| c.width() > 1).collect();
     widest.sort_by_key(|column| std::cmp::Reverse(column.width()));
     let mut error = Diagnostic::error(
         Code::DataShape,
         format!(
-            "{} of {} would take {gib:.3} GiB; the limit is {:.3} GiB",
+            "{} of {} would take {}; the limit is {}",
             count(rows, "row"),
             count(width, "input"),
-            limit as f64 / (1u64 << 30) as f64
+            size(rows as f64 * width as f64 * 4.0),
+            size(limit as f64)
         ),
     )
     .in_file(&table.source, None);
@@ -218,6 +218,15 @@ fn guard_size(table: &Table, schema: &Schema, rows: usize, limit: u64) -> Result
         None => error.help("use a part of the rows, or leave columns out with `data drop=`"),
     }
     .into())
+}
+
+/// Bytes in the largest unit that they fill.
+fn size(bytes: f64) -> String {
+    let (unit, name) = [(1u64 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")]
+        .into_iter()
+        .find(|(unit, _)| bytes >= *unit as f64)
+        .unwrap_or((1, "bytes"));
+    format!("{:.1} {name}", bytes / unit as f64)
 }
 
 /// Encodes the inputs of the kept rows.
@@ -385,7 +394,11 @@ mod tests {
             ]
         );
         model.train.validation = 0.01;
-        assert_snapshot!(refused(&text, &model), @"");
+        assert_snapshot!(refused(&text, &model), @r#"
+        error[E205]: `validation=0.01` of 20 rows leaves no row to validate
+        --> t.csv
+         = help: choose another share, leave `validation` out, or add rows
+        "#);
     }
 
     #[test]
@@ -402,8 +415,17 @@ mod tests {
             ]
         );
         let error = Data { missing: Missing::Error, ..Data::default() };
-        assert_snapshot!(refused(text, &regression(error)), @"");
-        assert_snapshot!(refused("a,y\n1,\n2,NA\n", &regression(Data::default())), @"");
+        assert_snapshot!(refused(text, &regression(error)), @r#"
+        error[E204]: `n` is missing on line 3 (`missing=error`)
+        --> t.csv:3
+         = help: `data missing=median` fills gaps, `missing=drop` leaves the rows out
+        "#);
+        assert_snapshot!(refused("a,y\n1,\n2,NA\n", &regression(Data::default())), @r#"
+        error[E204]: no row is left to train on
+        --> t.csv
+         = note: left out 2 rows: the target is missing
+         = help: fill the gaps, or choose other columns with `data target=` and `data drop=`
+        "#);
     }
 
     #[test]
@@ -429,9 +451,18 @@ mod tests {
             LossKind::Mse,
             Data::default(),
         );
-        assert_snapshot!(refused(text, &wide), @"");
+        assert_snapshot!(refused(text, &wide), @r#"
+        error[E205]: the last 4 columns would be the target, but the table has 4 usable columns
+        --> t.csv
+         = help: a table needs a column for every output, and at least one for the inputs
+        "#);
         let all = Data { drop: words(&["a", "b"]), ..target(&["c", "d"]) };
-        assert_snapshot!(refused(text, &regression(all)), @"");
+        assert_snapshot!(refused(text, &regression(all)), @r#"
+        error[E203]: no column is left for the inputs
+        --> t.csv
+         = note: the columns are `a`, `b`, `c`, `d`
+         = help: name fewer columns in `data target=` or `data drop=`
+        "#);
     }
 
     #[test]
@@ -442,22 +473,56 @@ mod tests {
             numeric: words(&["name"]),
             ..target(&["Pric"])
         };
-        assert_snapshot!(refused("name,price\na,1\n", &regression(data)), @"");
+        assert_snapshot!(refused("name,price\na,1\n", &regression(data)), @r#"
+        error[E203]: `data target=` names the column `Pric`, which the data do not have
+        --> t.csv
+         = note: the columns are `name`, `price`
+         = help: did you mean `price`?
+
+        error[E203]: `data drop=` names the column `nme`, which the data do not have
+        --> t.csv
+         = note: the columns are `name`, `price`
+         = help: did you mean `name`?
+
+        error[E203]: `data categorical=` names the column `zzz`, which the data do not have
+        --> t.csv
+         = note: the columns are `name`, `price`
+        "#);
         let clash = Data { drop: words(&["y"]), ..target(&["y"]) };
-        assert_snapshot!(refused("a,y\n1,2\n", &regression(clash)), @"");
+        assert_snapshot!(refused("a,y\n1,2\n", &regression(clash)), @r#"
+        error[E203]: `y` is in both `data target=` and `drop=`
+         |
+         = help: name it in one of them
+        "#);
     }
 
     #[test]
     fn cells_that_cannot_be_inputs() {
         let numeric = Data { numeric: words(&["a"]), ..Data::default() };
         let mut text = "a,y\n1,2\n?,3\n".to_owned();
-        assert_snapshot!(refused(&text, &regression(numeric.clone())), @"");
+        assert_snapshot!(refused(&text, &regression(numeric.clone())), @r#"
+        error[E204]: `data numeric=a`, but the column holds text: `?` on line 3
+        --> t.csv:3
+         = help: `data categorical=a` takes it as categories
+        "#);
         text += &"x,1\n".repeat(11);
         assert!(refused(&text, &regression(numeric)).contains("and 2 more"));
-        assert_snapshot!(refused("a,y\n1,2\ninf,3\n1e400,3\n", &regression(Data::default())), @"");
+        assert_snapshot!(refused("a,y\n1,2\ninf,3\n1e400,3\n", &regression(Data::default())), @r#"
+        error[E204]: `a` holds what is not a finite number: `inf` on line 3, `1e400` on line 4
+        --> t.csv:3
+         = help: leave such a cell empty, and `data missing=` says what takes its place
+        "#);
         let raw = regression(unscaled(Data::default()));
-        assert_snapshot!(refused("a,y\n1,2\n1e39,3\n", &raw), @"");
-        assert_snapshot!(refused("a,y\n1e308,2\n1.5e308,3\n", &regression(Data::default())), @"");
+        assert_snapshot!(refused("a,y\n1,2\n1e39,3\n", &raw), @r#"
+        error[E204]: `a` holds numbers too large for the network: `1000000000000000000000000000000000000000` on line 3
+        --> t.csv:3
+         = help: scale the inputs (`data scale=standard`), or use a larger unit
+        "#);
+        assert_snapshot!(refused("a,y\n1e308,2\n1.5e308,3\n", &regression(Data::default())), @r#"
+        error[E204]: the values of `a` are too large to be averaged
+        --> t.csv
+         = help: use a larger unit, or leave the column out: `data drop=a`
+        "#);
         // A column that is left out may hold anything.
         let dropped = Data { drop: words(&["b"]), ..Data::default() };
         assert_eq!(bind("a,b,y\n1,inf,2\n2,3,4\n", &regression(dropped)).inputs(), 1);
@@ -503,14 +568,43 @@ mod tests {
     fn targets_that_do_not_fit_the_network() {
         let text = "a,y\n1,red\n2,green\n3,blue\n";
         let none = Data::default;
-        assert_snapshot!(refused(text, &regression(none())), @"");
-        assert_snapshot!(refused("a,y\n1,red\n2,blue\n", &regression(none())), @"");
-        assert_snapshot!(refused(text, &sigmoid(none())), @"");
-        assert_snapshot!(refused("a,y\n1,1\n2,5\n3,9\n", &sigmoid(none())), @"");
-        assert_snapshot!(refused("a,y\n1,1\n2,1\n", &softmax(none())), @"");
-        assert_snapshot!(refused("a,y,z\n1,1,1\n2,2,2\n", &softmax(target(&["y", "z"]))), @"");
+        assert_snapshot!(refused(text, &regression(none())), @r#"
+        error[E204]: the target `y` is to be a number, but holds text: `red` on line 2, `green` on line 3, `blue` on line 4
+        --> t.csv:2
+         = help: it has 3 values: end with `dense auto softmax` to predict which, or mend the cells
+        "#);
+        assert_snapshot!(refused("a,y\n1,red\n2,blue\n", &regression(none())), @r#"
+        error[E204]: the target `y` is to be a number, but holds text: `red` on line 2, `blue` on line 3
+        --> t.csv:2
+         = help: it has 2 values, `blue`, `red`: end with `dense 1 sigmoid` to tell them apart
+        "#);
+        assert_snapshot!(refused(text, &sigmoid(none())), @r#"
+        error[E205]: a `sigmoid` output tells two values apart, but the target `y` has 3: `blue`, `green`, `red`
+        --> t.csv
+         = help: end with `dense auto softmax`
+        "#);
+        assert_snapshot!(refused("a,y\n1,1\n2,5\n3,9\n", &sigmoid(none())), @r#"
+        error[E204]: the target `y` goes from 1 to 9, but the network's outputs go from 0 to 1
+        --> t.csv
+         = help: end with `dense 1` (no activation) to predict a number, with `dense auto softmax` to predict a class, or scale it: `data target_scale=minmax`
+        "#);
+        assert_snapshot!(refused("a,y\n1,1\n2,1\n", &softmax(none())), @r#"
+        error[E204]: the target `y` is `1` in every row
+        --> t.csv
+         = help: a classifier needs rows of at least two classes; is it the right column?
+        "#);
+        assert_snapshot!(refused("a,y,z\n1,1,1\n2,2,2\n", &softmax(target(&["y", "z"]))), @r#"
+        error[E205]: `softmax` chooses one class, but there are 2 target columns: `y`, `z`
+        --> t.csv
+         = help: name one column in `data target=`, or end with `sigmoid` for a yes or no each
+        "#);
         let four = model(Width::Units(4), Activation::Softmax, LossKind::CrossEntropy, none());
-        assert_snapshot!(refused(text, &four), @"");
+        assert_snapshot!(refused(text, &four), @r#"
+        error[E205]: the network has 4 outputs, but the target `y` has 3 classes
+        --> t.csv
+         = note: the classes are `blue`, `green`, `red`
+         = help: write `dense 3` or `dense auto` for the last layer
+        "#);
     }
 
     #[test]
@@ -520,6 +614,41 @@ mod tests {
             text += &format!("n{i},{i}\n");
         }
         let error = Dataset::bind_within(&table(&text), &regression(Data::default()), 30_000);
-        assert_snapshot!(rendered(&error.unwrap_err()), @"");
+        assert_snapshot!(rendered(&error.unwrap_err()), @r#"
+        error[E205]: 100 rows of 100 inputs would take 39.1 KiB; the limit is 29.3 KiB
+        --> t.csv
+         = note: `name` becomes 100 inputs
+         = help: `data drop=name` leaves it out
+        "#);
+    }
+
+    #[test]
+    fn the_examples() {
+        let read = |name: &str| {
+            let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(name);
+            Table::read(&path).unwrap()
+        };
+        let mut iris = softmax(target(&["species"]));
+        iris.train.validation = 0.2;
+        let dataset = Dataset::bind(&read("iris.csv"), &iris).unwrap();
+        assert_eq!((dataset.rows, dataset.inputs(), dataset.outputs()), (150, 4, 3));
+        assert_eq!((dataset.train.len(), dataset.validation.len()), (120, 30));
+        // The rows are sorted by class; both sides hold every one.
+        let Targets::Classes(classes) = &dataset.targets else { panic!("not classes") };
+        for side in [&dataset.train, &dataset.validation] {
+            let of_class =
+                |class| side.iter().filter(|&&row| classes[row as usize] == class).count();
+            assert!((0..3).all(|class| of_class(class) > 5));
+        }
+        assert_snapshot!(dataset.schema.describe().join("\n"), @r#"
+        sepal_length  number  4.3 to 7.7                                      (x - 5.812) / 0.8318
+        sepal_width   number  2 to 4.2                                        (x - 3.041) / 0.4158
+        petal_length  number  1 to 6.9                                        (x - 3.671) / 1.742
+        petal_width   number  0.1 to 2.5                                      (x - 1.157) / 0.7511
+        species       target  3 classes: `setosa`, `versicolor`, `virginica`  3 outputs
+        "#);
+        let xor = Dataset::bind(&read("xor.csv"), &sigmoid(Data::default())).unwrap();
+        assert_eq!(xor.features, [-1.0, -1.0, -1.0, 1.0, 1.0, -1.0, 1.0, 1.0]);
+        assert_eq!(values(&xor), [0.0, 1.0, 1.0, 0.0]);
     }
 }
