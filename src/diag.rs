@@ -16,9 +16,11 @@
 //! Stages collect all the errors that they can find and return them together
 //! as [`Diagnostics`].
 
-use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
+mod render;
+
+pub use render::render;
+
 use std::fmt;
-use std::ops::Range;
 use std::path::PathBuf;
 
 /// A text that diagnostics can point into: a model file, or a `--set` argument.
@@ -76,8 +78,9 @@ impl Span {
         }
     }
 
-    fn range(self) -> Range<usize> {
-        self.start..self.end
+    /// The place just behind it.
+    pub fn after(self) -> Span {
+        Span { start: self.end, ..self }
     }
 }
 
@@ -237,6 +240,52 @@ impl Diagnostics {
     }
 }
 
+/// Collects errors, up to a number that a reader can still use: what a file
+/// of another kind brings up must not fill the memory.
+#[derive(Debug, Default)]
+pub struct Errors {
+    list: Vec<Diagnostic>,
+    left_out: usize,
+}
+
+impl Errors {
+    /// How many are kept.
+    const MAX: usize = 100;
+
+    /// Adds one.
+    pub fn push(&mut self, diagnostic: Diagnostic) {
+        if self.full() {
+            self.left_out += 1;
+        } else {
+            self.list.push(diagnostic);
+        }
+    }
+
+    /// Whether further ones would be left out.
+    pub fn full(&self) -> bool {
+        self.list.len() >= Errors::MAX
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// The errors.
+    pub fn into_list(mut self) -> Vec<Diagnostic> {
+        if let (Some(last), true) = (self.list.last_mut(), self.left_out > 0) {
+            last.notes.push(format!("{} more errors are not shown", self.left_out));
+        }
+        self.list
+    }
+}
+
+impl Extend<Diagnostic> for Errors {
+    fn extend<I: IntoIterator<Item = Diagnostic>>(&mut self, list: I) {
+        list.into_iter().for_each(|diagnostic| self.push(diagnostic));
+    }
+}
+
 impl From<Diagnostic> for Diagnostics {
     fn from(one: Diagnostic) -> Self {
         Diagnostics(vec![one])
@@ -258,61 +307,3 @@ impl fmt::Display for Diagnostics {
 }
 
 impl std::error::Error for Diagnostics {}
-
-/// Renders diagnostics against the texts that their spans point into, in
-/// colour or plain; every diagnostic ends with a line end.
-pub fn render<'a>(
-    diagnostics: impl IntoIterator<Item = &'a Diagnostic>,
-    sources: &Sources,
-    colour: bool,
-) -> String {
-    let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
-    let mut out = String::new();
-    for (i, d) in diagnostics.into_iter().enumerate() {
-        if i > 0 {
-            out.push('\n');
-        }
-        let level = match d.severity {
-            Severity::Error => Level::ERROR,
-            Severity::Warning => Level::WARNING,
-        };
-        let mut group: Group<'_> =
-            Group::with_title(level.primary_title(d.message.as_str()).id(d.code.to_string()));
-        for (index, (span, _)) in d.labels.iter().enumerate() {
-            // One snippet a source; the first label of a source draws it.
-            if d.labels[..index].iter().any(|(earlier, _)| earlier.source == span.source) {
-                continue;
-            }
-            let Some(source) = sources.get(span.source) else { continue };
-            let mut snippet = Snippet::source(source.text.as_str()).path(source.name.as_str());
-            for (at, (label_span, label)) in d.labels.iter().enumerate() {
-                if label_span.source == span.source {
-                    let kind =
-                        if at == 0 { AnnotationKind::Primary } else { AnnotationKind::Context };
-                    let mut annotation = kind.span(label_span.range());
-                    if !label.is_empty() {
-                        annotation = annotation.label(label.as_str());
-                    }
-                    snippet = snippet.annotation(annotation);
-                }
-            }
-            group = group.element(snippet);
-        }
-        if let Some(file) = &d.file {
-            let mut origin = Origin::path(file.path.display().to_string());
-            if let Some(line) = file.line {
-                origin = origin.line(line as usize);
-            }
-            group = group.element(origin);
-        }
-        for note in &d.notes {
-            group = group.element(Level::NOTE.message(note.as_str()));
-        }
-        if let Some(help) = &d.help {
-            group = group.element(Level::HELP.message(help.as_str()));
-        }
-        out.push_str(&renderer.render(&[group]));
-        out.push('\n');
-    }
-    out
-}

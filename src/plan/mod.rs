@@ -20,6 +20,7 @@ pub use memory::Buffer;
 pub use split::Split;
 
 use crate::check::model::{Activation, Loss, Network, Optimizer, Tensor, Unary};
+use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::ir::{Ir, TensorId, lower};
 use mlpc_kernels::gemm::Algorithm;
 use mlpc_kernels::simd::Isa;
@@ -41,6 +42,45 @@ impl Default for PlanOptions {
     /// The widest instruction set of this CPU, fused.
     fn default() -> Self {
         PlanOptions { isa: Isa::best(), fuse: true }
+    }
+}
+
+impl PlanOptions {
+    /// The variable that pins an instruction set.
+    pub const VARIABLE: &str = "MLPC_ISA";
+
+    /// The default, with the instruction set that the environment variable
+    /// `MLPC_ISA` names, where it is set and not empty.
+    ///
+    /// # Errors
+    /// As [`PlanOptions::pinned`].
+    pub fn from_environment() -> Result<Self, Diagnostics> {
+        match std::env::var_os(Self::VARIABLE) {
+            Some(name) if !name.is_empty() => {
+                Self::pinned(&name.to_string_lossy(), Self::VARIABLE)
+            }
+            _ => Ok(Self::default()),
+        }
+    }
+
+    /// The default, with the instruction set of this name; `origin` is what
+    /// asked for it, for the message.
+    ///
+    /// # Errors
+    /// Where there is none of this name, or this CPU lacks it: what is asked
+    /// for is never silently something else.
+    pub fn pinned(name: &str, origin: &str) -> Result<Self, Diagnostics> {
+        let available = Isa::ALL.into_iter().filter(|isa| isa.available());
+        let help = available.map(Isa::name).collect::<Vec<_>>().join(", ");
+        let help = format!("this CPU has {help}");
+        let error = |what: String| Diagnostic::error(Code::Usage, what).help(help.clone());
+        let Ok(isa) = name.parse::<Isa>() else {
+            return Err(error(format!("{origin}: unknown instruction set `{name}`")).into());
+        };
+        if !isa.available() {
+            return Err(error(format!("{origin}: this CPU lacks {isa}")).into());
+        }
+        Ok(PlanOptions { isa, ..Self::default() })
     }
 }
 

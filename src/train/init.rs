@@ -37,6 +37,7 @@ fn spread(layer: &DenseShape) -> Spread {
     let (inputs, outputs) = (layer.inputs as f64, layer.outputs as f64);
     match layer.init {
         Init::GlorotUniform => Spread::Uniform((6.0 / (inputs + outputs)).sqrt()),
+        Init::GlorotSigmoid => Spread::Uniform(4.0 * (6.0 / (inputs + outputs)).sqrt()),
         Init::GlorotNormal => Spread::Normal((2.0 / (inputs + outputs)).sqrt()),
         Init::HeUniform => Spread::Uniform((6.0 / inputs).sqrt()),
         Init::HeNormal => Spread::Normal((2.0 / inputs).sqrt()),
