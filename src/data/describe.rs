@@ -208,7 +208,7 @@ mod tests {
     #[test]
     fn a_run_of_alike_columns_is_one_line() {
         let header: Vec<String> = (0..12).map(|i| format!("p{i}")).collect();
-        let row = |x: &str| vec![x; 11].join(",");
+        let row = |x: &str| [x; 11].join(",");
         let text = format!("label,{}\na,0,{}\nb,0,{}\n", header.join(","), row("9"), row("200"));
         insta::assert_snapshot!(described(&text, &softmax(target(&["label"]))), @r#"
         p0 … p11  12 numbers  0 to 200, 1 constant  12 inputs, each scaled

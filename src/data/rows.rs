@@ -80,9 +80,9 @@ impl<R: Read> Rows<R> {
     /// Reads the next record, as wide as the header, and returns its line
     /// (counted from 1, the header included); `None` at the end. After an
     /// error the next call goes on behind it.
-    pub fn next(&mut self, record: &mut ByteRecord) -> Result<Option<u64>, Diagnostic> {
+    pub fn next(&mut self, record: &mut ByteRecord) -> Result<Option<u64>, Diagnostics> {
         match self.csv.read_byte_record(record) {
-            Err(error) => return Err(self.failed(&error)),
+            Err(error) => return Err(self.failed(&error).into()),
             Ok(false) => return Ok(None),
             Ok(true) => {}
         }
@@ -103,10 +103,12 @@ impl<R: Read> Rows<R> {
         if record.as_slice().contains(&b'\n') {
             ragged = ragged.note("the record goes over several lines: is a quote left open?");
         }
-        Err(ragged.help(format!(
-            "give every line {}; a text that holds a comma needs quotes around it",
-            count(self.header.len(), "field")
-        )))
+        Err(ragged
+            .help(format!(
+                "give every line {}; a text that holds a comma needs quotes around it",
+                count(self.header.len(), "field")
+            ))
+            .into())
     }
 
     /// The header's names, or all that is wrong with them.
@@ -293,14 +295,14 @@ mod tests {
         let mut rows = Rows::new("a,b\n1\n2,3\n\"4,5\n6,7\n".as_bytes(), "t.csv").unwrap();
         let mut record = ByteRecord::new();
         let short = rows.next(&mut record).unwrap_err();
-        assert_snapshot!(rendered(&short.into()), @r#"
+        assert_snapshot!(rendered(&short), @r#"
         error[E202]: line 2 has 1 field, but the header has 2
         --> t.csv:2
          = help: give every line 2 fields; a text that holds a comma needs quotes around it
         "#);
         assert_eq!(rows.next(&mut record).unwrap(), Some(3));
         let open_quote = rows.next(&mut record).unwrap_err();
-        assert_snapshot!(rendered(&open_quote.into()), @r#"
+        assert_snapshot!(rendered(&open_quote), @r#"
         error[E202]: line 4 has 1 field, but the header has 2
         --> t.csv:4
          = note: the record goes over several lines: is a quote left open?

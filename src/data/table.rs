@@ -115,7 +115,7 @@ impl Table {
                 Err(error) => {
                     ragged_count += 1;
                     if ragged.len() < SHOWN {
-                        ragged.push(error);
+                        ragged.extend(error.iter().cloned());
                     }
                 }
             }

@@ -7,27 +7,11 @@ pub use init::initial_parameters;
 use crate::check::model::{Network, Train};
 use crate::exec::{Batch, Executor, Rows, State, Targets, mean_loss};
 use crate::plan::{Plan, PlanOptions};
+pub(crate) use crate::random::{Stream, random};
 use rand::seq::SliceRandom;
 use rand_pcg::Pcg64;
 use std::ops::ControlFlow;
 use std::sync::Arc;
-
-/// What random numbers are for: every use has a stream of its own, so that
-/// one more use does not change the others.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Stream {
-    /// Initial parameters.
-    Init = 1,
-    /// The split into training and validation rows.
-    Split = 2,
-    /// The order of rows; the epoch is added to the seed's other half.
-    Shuffle = 3,
-}
-
-/// The generator of a seed's stream.
-pub(crate) fn random(seed: u64, stream: Stream) -> Pcg64 {
-    Pcg64::new(u128::from(seed), stream as u128)
-}
 
 /// A table to train on: features `[rows, inputs]` row-major, and targets.
 #[derive(Debug, Clone, Copy)]
