@@ -314,10 +314,10 @@ fn the_examples() {
         assert!((0..3).all(|class| of_class(class) > 5));
     }
     assert_snapshot!(dataset.schema.describe().join("\n"), @r#"
-    sepal_length  number  4.3 to 7.7                                      (x - 5.812) / 0.8318
-    sepal_width   number  2 to 4.2                                        (x - 3.041) / 0.4158
-    petal_length  number  1 to 6.9                                        (x - 3.671) / 1.742
-    petal_width   number  0.1 to 2.5                                      (x - 1.157) / 0.7511
+    sepal_length  number  4.3 to 7.9                                      (x - 5.862) / 0.8447
+    sepal_width   number  2.2 to 4.2                                      (x - 3.087) / 0.3989
+    petal_length  number  1.1 to 6.9                                      (x - 3.767) / 1.816
+    petal_width   number  0.1 to 2.5                                      (x - 1.218) / 0.7925
     species       target  3 classes: `setosa`, `versicolor`, `virginica`  3 outputs
     "#);
     let xor = Dataset::bind(&read("xor.csv"), &sigmoid(Data::default())).unwrap();
