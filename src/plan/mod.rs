@@ -56,7 +56,9 @@ impl PlanOptions {
     /// As [`PlanOptions::pinned`].
     pub fn from_environment() -> Result<Self, Diagnostics> {
         match std::env::var_os(Self::VARIABLE) {
-            Some(name) if !name.is_empty() => Self::pinned(&name.to_string_lossy(), Self::VARIABLE),
+            Some(name) if !name.is_empty() => {
+                Self::pinned(&name.to_string_lossy(), Self::VARIABLE)
+            }
             _ => Ok(Self::default()),
         }
     }
