@@ -77,6 +77,7 @@ pub mod file;
 pub mod ir;
 pub mod plan;
 mod predictor;
+mod random;
 pub mod syntax;
 pub mod train;
 

@@ -386,11 +386,10 @@ fn default_init(before: Option<Activation>, activation: Activation) -> Init {
     match activation {
         Activation::Unary(Relu | LeakyRelu | Elu | Gelu | Silu | Softplus | Mish) => Init::HeNormal,
         Activation::Unary(Selu) => Init::LecunNormal,
-        Activation::Unary(Linear | Sigmoid | Tanh | Softsign) | Activation::Softmax => {
-            match before {
-                Some(Activation::Unary(Sigmoid)) => Init::GlorotSigmoid,
-                _ => Init::GlorotUniform,
-            }
-        }
+        Activation::Unary(Linear | Sigmoid | Tanh | Softsign) | Activation::Softmax => match before
+        {
+            Some(Activation::Unary(Sigmoid)) => Init::GlorotSigmoid,
+            _ => Init::GlorotUniform,
+        },
     }
 }

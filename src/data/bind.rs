@@ -197,16 +197,16 @@ fn guard_size(table: &Table, schema: &Schema, rows: usize, limit: u64) -> Result
     if bytes.is_some_and(|bytes| bytes <= limit && usize::try_from(bytes).is_ok()) {
         return Ok(());
     }
-    let gib = rows as f64 * width as f64 * 4.0 / (1u64 << 30) as f64;
     let mut widest: Vec<&InputColumn> = schema.columns.iter().filter(|c| c.width() > 1).collect();
     widest.sort_by_key(|column| std::cmp::Reverse(column.width()));
     let mut error = Diagnostic::error(
         Code::DataShape,
         format!(
-            "{} of {} would take {gib:.3} GiB; the limit is {:.3} GiB",
+            "{} of {} would take {}; the limit is {}",
             count(rows, "row"),
             count(width, "input"),
-            limit as f64 / (1u64 << 30) as f64
+            size(rows as f64 * width as f64 * 4.0),
+            size(limit as f64)
         ),
     )
     .in_file(&table.source, None);
@@ -218,6 +218,15 @@ fn guard_size(table: &Table, schema: &Schema, rows: usize, limit: u64) -> Result
         None => error.help("use a part of the rows, or leave columns out with `data drop=`"),
     }
     .into())
+}
+
+/// Bytes in the largest unit that they fill.
+fn size(bytes: f64) -> String {
+    let (unit, name) = [(1u64 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")]
+        .into_iter()
+        .find(|(unit, _)| bytes >= *unit as f64)
+        .unwrap_or((1, "bytes"));
+    format!("{:.1} {name}", bytes / unit as f64)
 }
 
 /// Encodes the inputs of the kept rows.
@@ -305,221 +314,4 @@ fn encode(
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-    use crate::check::model::{Activation, LossKind, Unary, Width};
-    use crate::data::schema::Target;
-    use crate::data::testing::*;
-    use insta::assert_snapshot;
-
-    fn bind(text: &str, model: &Model) -> Dataset {
-        Dataset::bind(&table(text), model).unwrap()
-    }
-
-    fn refused(text: &str, model: &Model) -> String {
-        rendered(&Dataset::bind(&table(text), model).unwrap_err())
-    }
-
-    fn unscaled(data: Data) -> Data {
-        Data { scale: Scale::None, target_scale: Some(Scale::None), ..data }
-    }
-
-    fn values(dataset: &Dataset) -> &[f32] {
-        match &dataset.targets {
-            Targets::Values(values) => values,
-            Targets::Classes(_) => panic!("classes"),
-        }
-    }
-
-    #[test]
-    fn numbers_and_categories_become_inputs() {
-        let text = "n,t,y\n1,b,10\n,a,20\n3,,30\n8,b,40\n";
-        let dataset = bind(text, &regression(unscaled(Data::default())));
-        #[rustfmt::skip]
-        assert_eq!(dataset.features, [
-            // n (3 is the median), t: a, b, missing
-            1.0, 0.0, 1.0, 0.0,
-            3.0, 1.0, 0.0, 0.0,
-            3.0, 0.0, 0.0, 1.0,
-            8.0, 0.0, 1.0, 0.0,
-        ]);
-        assert_eq!(values(&dataset), [10.0, 20.0, 30.0, 40.0]);
-        assert_eq!((dataset.inputs(), dataset.outputs(), dataset.rows), (4, 1, 4));
-        assert_eq!(dataset.train, [0, 1, 2, 3]);
-    }
-
-    #[test]
-    fn scaling_is_on_by_default_and_constants_survive() {
-        let dataset = bind("a,b,y\n1,7,10\n3,7,30\n", &regression(Data::default()));
-        assert_eq!(dataset.features, [-1.0, 0.0, 1.0, 0.0]);
-        assert_eq!(values(&dataset), [-1.0, 1.0]);
-        // A bounded output learns the target as it is.
-        let tanh = Activation::Unary(Unary::Tanh);
-        let bounded = model(Width::Auto, tanh, LossKind::Mse, Data::default());
-        assert_eq!(values(&bind("a,y\n1,-0.5\n3,0.5\n", &bounded)), [-0.5, 0.5]);
-    }
-
-    #[test]
-    fn statistics_and_levels_are_those_of_the_training_rows() {
-        let mut text = "n,t,y\n".to_owned();
-        for i in 0..20 {
-            text += &format!("{i},level{i:02},{}\n", 2 * i);
-        }
-        let mut model = regression(Data::default());
-        model.train.validation = 0.25;
-        let dataset = bind(&text, &model);
-        assert_eq!((dataset.train.len(), dataset.validation.len()), (15, 5));
-        let n: f64 = dataset.train.iter().map(|&i| f64::from(i)).sum::<f64>() / 15.0;
-        let Encoding::Number { offset, .. } = dataset.schema.columns[0].encoding else { panic!() };
-        assert!((offset - n).abs() < 1e-12);
-        assert_eq!(dataset.schema.columns[1].width(), 15);
-        for &row in &dataset.validation {
-            let start = row as usize * dataset.inputs();
-            assert!(dataset.features[start + 1..start + 16].iter().all(|&x| x == 0.0));
-        }
-        assert_eq!(
-            dataset.notes,
-            [
-                "`t` has 5 values in the validation rows that training has not seen: encoded as zeros"
-            ]
-        );
-        model.train.validation = 0.01;
-        assert_snapshot!(refused(&text, &model), @"");
-    }
-
-    #[test]
-    fn rows_are_left_out_and_counted() {
-        let text = "n,t,y\n1,a,1\n,b,2\n3,,3\n4,d,NA\n";
-        let drop = Data { missing: Missing::Drop, ..Data::default() };
-        let dataset = bind(text, &regression(unscaled(drop)));
-        assert_eq!(values(&dataset), [1.0, 3.0]);
-        assert_eq!(
-            dataset.notes,
-            [
-                "left out 1 row: the target is missing",
-                "left out 1 row: an input is missing (`missing=drop`)"
-            ]
-        );
-        let error = Data { missing: Missing::Error, ..Data::default() };
-        assert_snapshot!(refused(text, &regression(error)), @"");
-        assert_snapshot!(refused("a,y\n1,\n2,NA\n", &regression(Data::default())), @"");
-    }
-
-    #[test]
-    fn targets_are_the_last_columns_or_those_named() {
-        let names = |dataset: &Dataset| dataset.schema.target.names().join(",");
-        let text = "a,b,c,d\n1,2,3,4\n5,6,7,9\n";
-        assert_eq!(names(&bind(text, &regression(Data::default()))), "d");
-        let two = model(
-            Width::Units(2),
-            Activation::Unary(Unary::Linear),
-            LossKind::Mse,
-            Data::default(),
-        );
-        assert_eq!(names(&bind(text, &two)), "c,d");
-        let data = Data { only: words(&["d"]), drop: words(&["c"]), ..Data::default() };
-        let dataset = bind(text, &regression(data));
-        assert_eq!((names(&dataset), dataset.inputs()), ("b".to_owned(), 1));
-        assert_eq!(names(&bind(text, &regression(target(&["d", "a"])))), "d,a");
-
-        let wide = model(
-            Width::Units(4),
-            Activation::Unary(Unary::Linear),
-            LossKind::Mse,
-            Data::default(),
-        );
-        assert_snapshot!(refused(text, &wide), @"");
-        let all = Data { drop: words(&["a", "b"]), ..target(&["c", "d"]) };
-        assert_snapshot!(refused(text, &regression(all)), @"");
-    }
-
-    #[test]
-    fn unknown_columns_are_all_reported() {
-        let data = Data {
-            drop: words(&["nme"]),
-            categorical: words(&["zzz"]),
-            numeric: words(&["name"]),
-            ..target(&["Pric"])
-        };
-        assert_snapshot!(refused("name,price\na,1\n", &regression(data)), @"");
-        let clash = Data { drop: words(&["y"]), ..target(&["y"]) };
-        assert_snapshot!(refused("a,y\n1,2\n", &regression(clash)), @"");
-    }
-
-    #[test]
-    fn cells_that_cannot_be_inputs() {
-        let numeric = Data { numeric: words(&["a"]), ..Data::default() };
-        let mut text = "a,y\n1,2\n?,3\n".to_owned();
-        assert_snapshot!(refused(&text, &regression(numeric.clone())), @"");
-        text += &"x,1\n".repeat(11);
-        assert!(refused(&text, &regression(numeric)).contains("and 2 more"));
-        assert_snapshot!(refused("a,y\n1,2\ninf,3\n1e400,3\n", &regression(Data::default())), @"");
-        let raw = regression(unscaled(Data::default()));
-        assert_snapshot!(refused("a,y\n1,2\n1e39,3\n", &raw), @"");
-        assert_snapshot!(refused("a,y\n1e308,2\n1.5e308,3\n", &regression(Data::default())), @"");
-        // A column that is left out may hold anything.
-        let dropped = Data { drop: words(&["b"]), ..Data::default() };
-        assert_eq!(bind("a,b,y\n1,inf,2\n2,3,4\n", &regression(dropped)).inputs(), 1);
-    }
-
-    #[test]
-    fn tasks() {
-        let task = |text: &str, model: &Model| {
-            let dataset = bind(text, model);
-            match (&dataset.schema.target, &dataset.targets) {
-                (Target::Regression { .. }, Targets::Values(values)) => {
-                    format!("number {values:?}")
-                }
-                (Target::Binary { labels, .. }, Targets::Values(values)) => {
-                    format!("binary {} {values:?}", labels.names.join("/"))
-                }
-                (Target::Classes { labels, .. }, Targets::Classes(classes)) => {
-                    format!("classes {} {classes:?}", labels.names.join("/"))
-                }
-                (Target::MultiLabel { columns }, Targets::Values(values)) => {
-                    let labels: Vec<String> =
-                        columns.iter().map(|(name, l)| format!("{name}={}", l.names[1])).collect();
-                    format!("labels {} {values:?}", labels.join(","))
-                }
-                other => panic!("{other:?}"),
-            }
-        };
-        let yes = sigmoid(Data::default());
-        assert_eq!(task("a,y\n1,yes\n2,no\n", &yes), "binary no/yes [1.0, 0.0]");
-        assert_eq!(task("a,y\n1,1\n2,0\n", &yes), "binary 0/1 [1.0, 0.0]");
-        assert_eq!(task("a,y\n1,True\n2,FALSE\n", &yes), "binary FALSE/True [1.0, 0.0]");
-        assert_eq!(task("a,y\n1,10\n2,9\n", &yes), "binary 9/10 [1.0, 0.0]");
-        assert_eq!(task("a,y\n1,0.25\n2,0\n3,1\n", &yes), "number [0.25, 0.0, 1.0]");
-        let two = sigmoid(target(&["y", "z"]));
-        let labels = "labels y=1,z=1 [0.0, 1.0, 0.0, 0.0]";
-        assert_eq!(task("a,y,z\n1,0,1\n2,0,0\n", &two), labels);
-        let soft = softmax(Data::default());
-        assert_eq!(task("a,y\n1,10\n2,9\n3,x\n", &soft), "classes 10/9/x [0, 1, 2]");
-        assert_eq!(task("a,y\n1,10\n2,9\n3,9\n", &soft), "classes 9/10 [1, 0, 0]");
-    }
-
-    #[test]
-    fn targets_that_do_not_fit_the_network() {
-        let text = "a,y\n1,red\n2,green\n3,blue\n";
-        let none = Data::default;
-        assert_snapshot!(refused(text, &regression(none())), @"");
-        assert_snapshot!(refused("a,y\n1,red\n2,blue\n", &regression(none())), @"");
-        assert_snapshot!(refused(text, &sigmoid(none())), @"");
-        assert_snapshot!(refused("a,y\n1,1\n2,5\n3,9\n", &sigmoid(none())), @"");
-        assert_snapshot!(refused("a,y\n1,1\n2,1\n", &softmax(none())), @"");
-        assert_snapshot!(refused("a,y,z\n1,1,1\n2,2,2\n", &softmax(target(&["y", "z"]))), @"");
-        let four = model(Width::Units(4), Activation::Softmax, LossKind::CrossEntropy, none());
-        assert_snapshot!(refused(text, &four), @"");
-    }
-
-    #[test]
-    fn encoded_size_is_checked_first() {
-        let mut text = "name,y\n".to_owned();
-        for i in 0..100 {
-            text += &format!("n{i},{i}\n");
-        }
-        let error = Dataset::bind_within(&table(&text), &regression(Data::default()), 30_000);
-        assert_snapshot!(rendered(&error.unwrap_err()), @"");
-    }
-}
+mod tests;

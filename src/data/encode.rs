@@ -68,7 +68,7 @@ impl<'s> Encoder<'s> {
         if more > 0
             && let Some(last) = errors.last_mut()
         {
-            last.notes.push(format!("and {} more are missing", count(more, "column")));
+            last.notes.push(format!("and {more} more columns are missing"));
         }
         let targets = schema.target.names().into_iter().enumerate();
         let targets = targets
@@ -247,20 +247,20 @@ impl<'s> Encoder<'s> {
             return Ok(false);
         }
         let mut errors = Vec::new();
+        let name = |i: usize| self.schema.target.names()[i];
         for (i, ((_, lookup), raw)) in columns.iter().zip(cells()).enumerate() {
-            let name = self.schema.target.names()[i];
             let value = match (&self.schema.target, lookup) {
                 (Target::Regression { columns }, _) => match cell::classify(raw) {
                     Cell::Number(number) => columns[i].encode(number),
                     _ => {
-                        errors.push(self.not_a_number(line, name, raw));
+                        errors.push(self.not_a_number(line, name(i), raw));
                         continue;
                     }
                 },
                 (target, lookup) => {
                     let code = lookup.as_ref().and_then(|lookup| lookup.get(raw));
                     let Some(code) = code else {
-                        errors.push(self.unknown_label(line, name, raw, target.labels(i)));
+                        errors.push(self.unknown_label(line, name(i), raw, target.labels(i)));
                         continue;
                     };
                     if let Targets::Classes(classes) = targets {
@@ -392,10 +392,31 @@ mod tests {
     #[test]
     fn rows_that_cannot_be_encoded() {
         let refused = |missing, text: &str| rendered(&encode(&schema(missing), text).unwrap_err());
-        assert_snapshot!(refused(Missing::Median, "N,c\n1,a\n"), @"");
-        assert_snapshot!(refused(Missing::Median, "n,c,k\n1,a,1\nabc,a,1\n"), @"");
-        assert_snapshot!(refused(Missing::Median, "n,c,k\n1e300,a,1\n"), @"");
-        assert_snapshot!(refused(Missing::Error, "n,c,k\n,a,1\n"), @"");
+        assert_snapshot!(refused(Missing::Median, "N,c\n1,a\n"), @r#"
+        error[E203]: the model needs the column `n`, which the data do not have
+        --> new.csv
+         = note: the columns are `N`, `c`
+         = help: did you mean `N`?
+
+        error[E203]: the model needs the column `k`, which the data do not have
+        --> new.csv
+         = note: the columns are `N`, `c`
+        "#);
+        assert_snapshot!(refused(Missing::Median, "n,c,k\n1,a,1\nabc,a,1\n"), @r#"
+        error[E204]: `n` is to be a number, but line 3 holds `abc`
+        --> new.csv:3
+         = help: a missing number is an empty cell or `NA`
+        "#);
+        assert_snapshot!(refused(Missing::Median, "n,c,k\n1e300,a,1\n"), @r#"
+        error[E204]: `n` holds numbers too large for the network: `1e300` on line 2
+        --> new.csv:2
+         = help: scale the inputs (`data scale=standard`), or use a larger unit
+        "#);
+        assert_snapshot!(refused(Missing::Error, "n,c,k\n,a,1\n"), @r#"
+        error[E204]: `n` is missing on line 2
+        --> new.csv:2
+         = help: the model was trained with `missing=error`: fill the gap, or train with another
+        "#);
         // Prediction never leaves a row out.
         assert_eq!(encode(&schema(Missing::Drop), "n,c,k\n,a,1\n").unwrap().0.len(), 5);
     }
@@ -416,8 +437,17 @@ mod tests {
         assert_eq!(targets, Targets::Values(vec![1.0, 0.0]));
         assert_eq!(notes, ["skipped 1 row without a target"]);
         let refused = |text| rendered(&labelled(&schema, text).unwrap_err());
-        assert_snapshot!(refused("n,c,k,y\n1,a,1,maybe\n"), @"");
-        assert_snapshot!(refused("n,c,k\n1,a,1\n"), @"");
+        assert_snapshot!(refused("n,c,k,y\n1,a,1,maybe\n"), @r#"
+        error[E204]: line 2, target `y`: `maybe` is no class that the model knows
+        --> new.csv:2
+         = note: it knows `no`, `yes`
+         = help: mend the label, or train with rows of this class
+        "#);
+        assert_snapshot!(refused("n,c,k\n1,a,1\n"), @r#"
+        error[E203]: evaluation needs the target column `y`, which the data do not have
+        --> new.csv
+         = note: the columns are `n`, `c`, `k`
+        "#);
         let numbers = Dataset::bind(&table("x,y\n1,10\n2,30\n"), &regression(target(&["y"])));
         let numbers = numbers.unwrap().schema;
         let (targets, _) = labelled(&numbers, "y,x\n20,1\n40,2\n").unwrap();

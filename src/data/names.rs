@@ -7,7 +7,10 @@ fn closest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a s
     let lower = word.to_lowercase();
     known
         .map(|name| (strsim::damerau_levenshtein(&lower, &name.to_lowercase()), name))
-        .filter(|(distance, name)| *distance <= (name.chars().count() / 3).max(1))
+        .filter(|(distance, name)| {
+            // One letter for another is no misspelling of a name of one letter.
+            *distance <= (name.chars().count() / 3).max(1) && *distance < lower.chars().count()
+        })
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, name)| name)
 }

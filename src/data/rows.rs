@@ -80,9 +80,9 @@ impl<R: Read> Rows<R> {
     /// Reads the next record, as wide as the header, and returns its line
     /// (counted from 1, the header included); `None` at the end. After an
     /// error the next call goes on behind it.
-    pub fn next(&mut self, record: &mut ByteRecord) -> Result<Option<u64>, Diagnostic> {
+    pub fn next(&mut self, record: &mut ByteRecord) -> Result<Option<u64>, Diagnostics> {
         match self.csv.read_byte_record(record) {
-            Err(error) => return Err(self.failed(&error)),
+            Err(error) => return Err(self.failed(&error).into()),
             Ok(false) => return Ok(None),
             Ok(true) => {}
         }
@@ -103,10 +103,12 @@ impl<R: Read> Rows<R> {
         if record.as_slice().contains(&b'\n') {
             ragged = ragged.note("the record goes over several lines: is a quote left open?");
         }
-        Err(ragged.help(format!(
-            "give every line {}; a text that holds a comma needs quotes around it",
-            count(self.header.len(), "field")
-        )))
+        Err(ragged
+            .help(format!(
+                "give every line {}; a text that holds a comma needs quotes around it",
+                count(self.header.len(), "field")
+            ))
+            .into())
     }
 
     /// The header's names, or all that is wrong with them.
@@ -262,10 +264,30 @@ mod tests {
 
     #[test]
     fn bad_headers() {
-        assert_snapshot!(refused(b""), @"");
-        assert_snapshot!(refused(b"a,,b, a\n"), @"");
-        assert_snapshot!(refused(b"a,\xff\n"), @"");
-        assert_snapshot!(refused(b"\"fixed acidity\";\"quality\"\n1;2\n"), @"");
+        assert_snapshot!(refused(b""), @r#"
+        error[E202]: the data file is empty
+        --> t.csv
+         = help: a table starts with a line of column names
+        "#);
+        assert_snapshot!(refused(b"a,,b, a\n"), @r#"
+        error[E202]: column 2 has no name
+        --> t.csv:1
+         = help: the first line names every column; give this one a name
+
+        error[E202]: columns 1 and 4 are both called `a`
+        --> t.csv:1
+         = help: rename one of them
+        "#);
+        assert_snapshot!(refused(b"a,\xff\n"), @r#"
+        error[E202]: the name of column 2 is not UTF-8
+        --> t.csv:1
+         = help: save the file as UTF-8
+        "#);
+        assert_snapshot!(refused(b"\"fixed acidity\";\"quality\"\n1;2\n"), @r#"
+        error[E202]: the header has no comma, but `;`
+        --> t.csv:1
+         = help: columns are separated by commas: convert the file
+        "#);
     }
 
     #[test]
@@ -273,18 +295,35 @@ mod tests {
         let mut rows = Rows::new("a,b\n1\n2,3\n\"4,5\n6,7\n".as_bytes(), "t.csv").unwrap();
         let mut record = ByteRecord::new();
         let short = rows.next(&mut record).unwrap_err();
-        assert_snapshot!(rendered(&short.into()), @"");
+        assert_snapshot!(rendered(&short), @r#"
+        error[E202]: line 2 has 1 field, but the header has 2
+        --> t.csv:2
+         = help: give every line 2 fields; a text that holds a comma needs quotes around it
+        "#);
         assert_eq!(rows.next(&mut record).unwrap(), Some(3));
         let open_quote = rows.next(&mut record).unwrap_err();
-        assert_snapshot!(rendered(&open_quote.into()), @"");
+        assert_snapshot!(rendered(&open_quote), @r#"
+        error[E202]: line 4 has 1 field, but the header has 2
+        --> t.csv:4
+         = note: the record goes over several lines: is a quote left open?
+         = help: give every line 2 fields; a text that holds a comma needs quotes around it
+        "#);
         assert_eq!(rows.next(&mut record).unwrap(), None);
     }
 
     #[test]
     fn files_that_cannot_be_opened() {
         let directory = rendered(&open(Path::new("src")).unwrap_err());
-        assert_snapshot!(directory, @"");
+        assert_snapshot!(directory, @r#"
+        error[E201]: `src` is a directory, not a data file
+        --> src
+         = help: name one CSV file
+        "#);
         let missing = rendered(&open(Path::new("no/such.csv")).unwrap_err());
-        assert_snapshot!(missing, @"");
+        assert_snapshot!(missing, @r#"
+        error[E201]: the data file `no/such.csv` does not exist
+        --> no/such.csv
+         = help: check the path; a relative path starts at the working directory
+        "#);
     }
 }

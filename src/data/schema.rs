@@ -247,7 +247,46 @@ mod tests {
 
     #[test]
     fn json_is_readable() {
-        insta::assert_snapshot!(serde_json::to_string_pretty(&schema(0.1)).unwrap(), @"");
+        insta::assert_snapshot!(serde_json::to_string_pretty(&schema(0.1)).unwrap(), @r#"
+        {
+          "columns": [
+            {
+              "name": "a \"quoted\" name",
+              "type": "number",
+              "fill": 0.1,
+              "offset": 0.1,
+              "scale": 0.1,
+              "min": 0.1,
+              "max": 0.1,
+              "missing": 3
+            },
+            {
+              "name": "c",
+              "type": "category",
+              "levels": {
+                "kind": "number",
+                "names": [
+                  "1",
+                  "2.5"
+                ]
+              },
+              "missing_level": true,
+              "missing": 0
+            }
+          ],
+          "target": {
+            "task": "regression",
+            "columns": [
+              {
+                "name": "y",
+                "offset": 0.1,
+                "scale": 1.0
+              }
+            ]
+          },
+          "missing": "drop"
+        }
+        "#);
     }
 
     #[test]

@@ -1,12 +1,7 @@
 //! Which rows train and which are held out.
 
 use crate::diag::{Code, Diagnostic};
-use rand::Rng;
-use rand_pcg::Pcg64;
-
-/// A stream of its own, so that the split shares no random number with the
-/// initial weights of the same seed.
-const STREAM: u128 = 0x7370_6c69_74;
+use crate::random::{Stream, random, shuffle};
 
 /// The training and the validation rows among `0..rows`, each in ascending
 /// order: a function of the seed and the number of rows alone. `None` where
@@ -20,12 +15,7 @@ pub(crate) fn split(rows: usize, share: f64, seed: u64) -> Option<(Vec<u32>, Vec
     if held_out == 0 || held_out >= rows {
         return None;
     }
-    // Fisher and Yates by hand: a split must outlive the shuffles of libraries.
-    let mut random = Pcg64::new(u128::from(seed), STREAM);
-    for i in (1..rows).rev() {
-        let j = (u128::from(random.next_u64()) * (i as u128 + 1)) >> 64;
-        all.swap(i, j as usize);
-    }
+    shuffle(&mut all, &mut random(seed, Stream::Split));
     let mut train = all.split_off(held_out);
     train.sort_unstable();
     all.sort_unstable();
@@ -54,7 +44,10 @@ mod tests {
     #[test]
     fn splits_are_pinned() {
         let (train, validation) = split(10, 0.3, 42).unwrap();
-        assert_eq!((train.as_slice(), validation.as_slice()), (&[0u32][..], &[0u32][..]));
+        assert_eq!(
+            (train.as_slice(), validation.as_slice()),
+            (&[0, 2, 4, 5, 6, 8, 9][..], &[1, 3, 7][..])
+        );
     }
 
     #[test]

@@ -7,7 +7,7 @@
 //! parsed once and no cell is ever a `String` of its own.
 
 use super::cell::{self, Cell};
-use super::rows::{Rows, count, open};
+use super::rows::{Rows, open};
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use csv::ByteRecord;
 use std::collections::HashMap;
@@ -115,7 +115,7 @@ impl Table {
                 Err(error) => {
                     ragged_count += 1;
                     if ragged.len() < SHOWN {
-                        ragged.push(error);
+                        ragged.extend(error.iter().cloned());
                     }
                 }
             }
@@ -124,7 +124,7 @@ impl Table {
         if more > 0
             && let Some(last) = ragged.last_mut()
         {
-            last.notes.push(format!("and {} more", count(more, "line")));
+            last.notes.push(format!("and {more} more such lines"));
         }
         if !ragged.is_empty() {
             return Diagnostics::none_of(ragged, || unreachable!("the list holds errors"));
@@ -361,12 +361,20 @@ mod tests {
 
     #[test]
     fn bad_tables() {
-        assert_snapshot!(refused(b"a,b\n"), @"");
-        assert_snapshot!(refused(b"a,b\nx,\xe9t\xe9\n"), @"");
+        assert_snapshot!(refused(b"a,b\n"), @r#"
+        error[E202]: the table has a header but no rows
+        --> t.csv
+         = help: add rows below the line of column names
+        "#);
+        assert_snapshot!(refused(b"a,b\nx,\xe9t\xe9\n"), @r#"
+        error[E202]: line 2, column `b`: `�t�` is not UTF-8
+        --> t.csv:2
+         = help: save the file as UTF-8
+        "#);
         let ragged = format!("a,b\n{}", "1\n".repeat(12));
         let shown = refused(ragged.as_bytes());
         assert_eq!(shown.matches("error[E202]").count(), SHOWN);
-        assert!(shown.contains("and 2 more lines"), "{shown}");
+        assert!(shown.contains("and 2 more such lines"), "{shown}");
     }
 
     proptest! {

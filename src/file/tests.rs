@@ -92,11 +92,19 @@ fn files_that_are_no_models() {
         let (_directory, path) = file(bytes);
         message(&load(&path).unwrap_err(), &path)
     };
-    assert_snapshot!(refused(b"a,b\n1,2\n3,4\n"), @"");
+    assert_snapshot!(refused(b"a,b\n1,2\n3,4\n"), @r#"
+    error[E301]: `m.safetensors` is not a safetensors file
+     |
+     = help: name a file that `mlpc run` has written
+    "#);
     assert_eq!(refused(b""), refused(b"a,b\n1,2\n3,4\n"));
     assert_eq!(refused(b"\x02\0\0\0\0\0\0\0[]"), refused(b""));
     let whole = saved();
-    assert_snapshot!(refused(&whole[..whole.len() - 1]), @"");
+    assert_snapshot!(refused(&whole[..whole.len() - 1]), @r#"
+    error[E301]: `m.safetensors` is cut off: it ends before its tensors do
+     |
+     = help: copy or download it again
+    "#);
     // Wherever it is cut, it is an error and no panic.
     for end in 0..whole.len() {
         refused(&whole[..end]);
@@ -104,9 +112,17 @@ fn files_that_are_no_models() {
     let newer = String::from_utf8_lossy(&whole[8..]).find("\"mlpc.format\":\"1\"").unwrap() + 8;
     let mut bytes = whole.clone();
     bytes[newer + 15] = b'7';
-    assert_snapshot!(refused(&bytes), @"");
+    assert_snapshot!(refused(&bytes), @r#"
+    error[E302]: `m.safetensors` was written by a newer mlpc (format 7); this one reads up to 1
+     |
+     = help: upgrade mlpc
+    "#);
     let (directory, path) = file(b"");
-    assert_snapshot!(message(&load(&directory.path().join("no")).unwrap_err(), &path), @"");
+    assert_snapshot!(message(&load(&directory.path().join("no")).unwrap_err(), &path), @r#"
+    error[E301]: `no` does not exist
+     |
+     = help: check the path, or train a model with `mlpc run`
+    "#);
     assert!(rendered(&load(directory.path()).unwrap_err()).contains("is a directory"));
 }
 
@@ -132,13 +148,29 @@ fn parameters_come_from_other_tools_too() {
     assert_eq!(load_parameters(&path, &tensors()).unwrap(), [0.5, -1.5, 3.0, 0.25]);
     let other = |name: &str| Tensor { name: name.into(), shape: vec![1], range: 0..1 };
     assert_eq!(load_parameters(&path, &[other("other")]).unwrap(), [-2.5]);
-    assert_snapshot!(message(&load(&path).unwrap_err(), &path), @"");
+    assert_snapshot!(message(&load(&path).unwrap_err(), &path), @r#"
+    error[E301]: `m.safetensors` holds tensors, but no mlpc model
+     |
+     = help: `mlpc run MODEL.mlp DATA --from FILE` starts training from its tensors
+    "#);
     let count = load_parameters(&path, &[other("count")]).unwrap_err();
-    assert_snapshot!(message(&count, &path), @"");
+    assert_snapshot!(message(&count, &path), @r#"
+    error[E303]: the tensor `count` holds U8
+    --> m.safetensors
+     = help: save it as F32, F64, F16 or BF16
+    "#);
     let mut wrong = tensors();
     wrong[0].shape = vec![2, 3];
     wrong[1].name = "layers.1.bias".into();
-    assert_snapshot!(message(&load_parameters(&path, &wrong).unwrap_err(), &path), @"");
+    assert_snapshot!(message(&load_parameters(&path, &wrong).unwrap_err(), &path), @r#"
+    error[E303]: the tensor `layers.0.weight` is [1, 3], but the network needs [2, 3]
+    --> m.safetensors
+
+    error[E303]: the tensor `layers.1.bias` [1] is missing
+    --> m.safetensors
+     = note: the file has `count`, `layers.0.bias`, `layers.0.weight`, `other`
+     = help: the file must come from a network of the same layers and widths
+    "#);
 }
 
 #[test]
@@ -148,11 +180,19 @@ fn a_failed_write_leaves_the_old_file_and_nothing_else() {
         out.write_all(b"half of it")?;
         Err(std::io::ErrorKind::StorageFull.into())
     });
-    assert_snapshot!(message(&failed.unwrap_err(), &path), @"");
+    assert_snapshot!(message(&failed.unwrap_err(), &path), @r#"
+    error[E402]: no space is left to write `m.safetensors`
+     |
+     = help: free some space, or write to another disk with `-o`
+    "#);
     assert_eq!(fs::read(&path).unwrap(), b"old");
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
     let nowhere = write_atomically(&directory.path().join("no/m"), |_| Ok(()));
-    assert_snapshot!(message(&nowhere.unwrap_err(), &path), @"");
+    assert_snapshot!(message(&nowhere.unwrap_err(), &path), @r#"
+    error[E402]: `no/m`: its directory does not exist
+     |
+     = help: create the directory first
+    "#);
     let on_directory = write_atomically(directory.path(), |_| Ok(()));
     assert!(rendered(&on_directory.unwrap_err()).contains("is a directory"));
 }

@@ -1,6 +1,7 @@
 //! How parameters start.
 
 use crate::check::model::{DenseShape, Init, Network};
+use crate::random::{Stream, random};
 use rand::Rng;
 use rand::distr::{Distribution, Uniform};
 use rand_distr::Normal;
@@ -8,7 +9,7 @@ use rand_distr::Normal;
 /// Initial parameters for a seed, laid out as [`Network::tensors`] says:
 /// the same seed gives the same bits on every machine.
 pub fn initial_parameters(network: &Network, seed: u64) -> Vec<f32> {
-    let mut random = super::random(seed, super::Stream::Init);
+    let mut random = random(seed, Stream::Init);
     let mut parameters = Vec::with_capacity(network.parameters());
     for layer in &network.layers {
         let weights = layer.outputs * layer.inputs;

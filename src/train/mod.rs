@@ -7,25 +7,9 @@ pub use init::initial_parameters;
 use crate::check::model::{Network, Train};
 use crate::exec::{Batch, Executor, Rows, State, Targets, mean_loss};
 use crate::plan::{Plan, PlanOptions};
-use rand::seq::SliceRandom;
-use rand_pcg::Pcg64;
+use crate::random::{Stream, random, shuffle};
 use std::ops::ControlFlow;
 use std::sync::Arc;
-
-/// What random numbers are for: every use has a stream of its own, so that
-/// one more use does not change the others.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Stream {
-    /// Initial parameters.
-    Init = 1,
-    /// The order of rows; every epoch has a stream of its own.
-    Shuffle = 2,
-}
-
-/// The generator of a seed's stream.
-pub(crate) fn random(seed: u64, stream: Stream) -> Pcg64 {
-    Pcg64::new(u128::from(seed), stream as u128)
-}
 
 /// A table to train on: features `[rows, inputs]` row-major, and targets.
 #[derive(Debug, Clone, Copy)]
@@ -215,8 +199,8 @@ impl Trainer {
         if self.options.shuffle {
             // A function of seed and epoch alone, so that a run can go on
             // from any epoch.
-            let stream = (self.epochs as u128) << 32 | Stream::Shuffle as u128;
-            self.order.shuffle(&mut Pcg64::new(u128::from(self.options.seed), stream));
+            let stream = Stream::Shuffle { epoch: self.epochs };
+            shuffle(&mut self.order, &mut random(self.options.seed, stream));
         }
         let mut total = 0.0;
         let mut done = 0;
