@@ -46,7 +46,7 @@ mod tests {
         let (train, validation) = split(10, 0.3, 42).unwrap();
         assert_eq!(
             (train.as_slice(), validation.as_slice()),
-            (&[0, 2, 4, 5, 6, 8, 9][..], &[1, 3, 7][..])
+            (&[0, 1, 2, 4, 6, 7, 8][..], &[3, 5, 9][..])
         );
     }
 

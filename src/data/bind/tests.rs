@@ -314,10 +314,10 @@ fn the_examples() {
         assert!((0..3).all(|class| of_class(class) > 5));
     }
     assert_snapshot!(dataset.schema.describe().join("\n"), @r#"
-    sepal_length  number  4.3 to 7.9                                      (x - 5.862) / 0.8447
-    sepal_width   number  2.2 to 4.2                                      (x - 3.087) / 0.3989
-    petal_length  number  1.1 to 6.9                                      (x - 3.767) / 1.816
-    petal_width   number  0.1 to 2.5                                      (x - 1.218) / 0.7925
+    sepal_length  number  4.3 to 7.9                                      (x - 5.839) / 0.8174
+    sepal_width   number  2.2 to 4.4                                      (x - 3.053) / 0.4444
+    petal_length  number  1 to 6.9                                        (x - 3.713) / 1.758
+    petal_width   number  0.1 to 2.5                                      (x - 1.192) / 0.7585
     species       target  3 classes: `setosa`, `versicolor`, `virginica`  3 outputs
     "#);
     let xor = Dataset::bind(&read("xor.csv"), &sigmoid(Data::default())).unwrap();
