@@ -24,7 +24,7 @@ fn steps_and_predictions_do_not_allocate() {
     ];
     for text in texts {
         let network = mlpc::compile(text).unwrap().network(None, None, &Limits::default()).unwrap();
-        let plan = Plan::new(&network, PlanOptions::default());
+        let plan = Plan::new(&network, PlanOptions::from_environment().unwrap());
         let rows = 600;
         let features = vec![0.25; rows * network.inputs];
         let values = vec![0.5; rows * network.outputs()];
@@ -54,7 +54,7 @@ fn steps_and_predictions_do_not_allocate() {
             // allocation per step would show in every round.
             let least = (0..20).map(|_| {
                 let region = Region::new(ALLOCATOR);
-                work(5);
+                work(2);
                 let change = region.change();
                 change.allocations + change.reallocations
             });

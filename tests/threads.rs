@@ -40,9 +40,10 @@ fn training_gives_the_same_bits_on_any_number_of_threads() {
     let mut runs = Vec::new();
     for threads in [1, 2, 3, 8] {
         let start = initial_parameters(&network, model.train.seed);
-        let mut trainer = Trainer::new(&network, &model.train, PlanOptions::default(), start)
-            .threads(threads)
-            .unwrap();
+        let mut trainer =
+            Trainer::new(&network, &model.train, PlanOptions::from_environment().unwrap(), start)
+                .threads(threads)
+                .unwrap();
         assert!(trainer.plan().split_training(700).shards > 1, "nothing to share");
         let table = Table {
             features: &features,
@@ -76,7 +77,7 @@ fn prediction_gives_the_same_bits_however_it_is_cut() {
     let network = model.network(None, None, &Limits::default()).unwrap();
     let rows = 3001;
     let features = noise(2, rows * 20);
-    let plan = mlpc::plan::Plan::new(&network, PlanOptions::default());
+    let plan = mlpc::plan::Plan::new(&network, PlanOptions::from_environment().unwrap());
     let predict = Predict::new(plan, initial_parameters(&network, 1));
     let mut whole = vec![0.0; rows * 5];
     predict.predict(&features, &mut whole);

@@ -1,0 +1,361 @@
+//! The program as a user meets it.
+
+#![allow(clippy::unwrap_used)]
+
+use assert_cmd::Command;
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+fn mlpc() -> Command {
+    let mut command = Command::cargo_bin("mlpc").unwrap();
+    command.current_dir(env!("CARGO_MANIFEST_DIR"));
+    command
+}
+
+/// What a command printed, with its exit code.
+struct Ran {
+    code: i32,
+    stdout: String,
+    stderr: String,
+}
+
+fn ran(command: &mut Command) -> Ran {
+    let output = command.output().unwrap();
+    Ran {
+        code: output.status.code().unwrap(),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// A folder with files, and a trained iris model in it.
+struct Place {
+    folder: TempDir,
+}
+
+impl Place {
+    fn new() -> Self {
+        Place { folder: TempDir::new().unwrap() }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        std::fs::write(self.path(name), content).unwrap();
+        self.path(name)
+    }
+
+    fn iris(&self) -> PathBuf {
+        let model = self.path("iris.safetensors");
+        let ran = ran(mlpc()
+            .args(["run", "--quiet", "examples/iris.mlp", "examples/iris.csv", "-o"])
+            .arg(&model));
+        assert_eq!((ran.code, ran.stderr.as_str()), (0, ""));
+        model
+    }
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let mut names: Vec<String> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn run_trains_reports_and_saves() {
+    let place = Place::new();
+    let model = place.path("xor.safetensors");
+    let ran = ran(mlpc().args(["run", "examples/xor.mlp", "examples/xor.csv", "-o"]).arg(&model));
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert!(ran.stdout.contains("accuracy                 1.0000\n"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("trained 10000 epochs in "));
+    assert!(ran.stderr.contains("network: 2 -> 3 sigmoid -> 1 sigmoid, 13 parameters\n"));
+    assert!(ran.stderr.contains("\nepoch 10000  loss 0.0"));
+    // The log stays short.
+    assert!(ran.stderr.lines().count() < 60);
+    assert_eq!(names(place.folder.path()), ["xor.safetensors"]);
+}
+
+#[test]
+fn the_same_seed_gives_the_same_file_on_any_number_of_threads() {
+    let place = Place::new();
+    let text = place.file(
+        "wide.mlp",
+        "data target=species
+         input auto -> dense 150 relu -> dense 150 tanh -> dense auto softmax
+         train epochs=3 batch=150 validation=0",
+    );
+    // 450 rows: several shards a batch.
+    let csv = std::fs::read_to_string("examples/iris.csv").unwrap();
+    let (header, rows) = csv.split_once('\n').unwrap();
+    let data = place.file("thrice.csv", format!("{header}\n{rows}{rows}{rows}"));
+    let mut files = Vec::new();
+    for threads in ["1", "2", "3", "8"] {
+        let model = place.path("wide.safetensors");
+        let mut command = mlpc();
+        command.args(["run", "-q", "--set", "train.batch=450", "-j", threads]).args([&text, &data]);
+        assert_eq!(ran(&mut command).code, 0);
+        files.push(std::fs::read(model).unwrap());
+    }
+    assert!(files.windows(2).all(|pair| pair[0] == pair[1]));
+}
+
+#[test]
+fn predict_takes_raw_rows_in_any_order_of_columns() {
+    let place = Place::new();
+    let model = place.iris();
+    let ran = ran(mlpc().arg("predict").arg(&model).write_stdin(
+        "id,petal_width,petal_length,sepal_width,sepal_length\n\
+         a,0.2,1.4,3.5,5.1\nb,2.3,6.1,3.0,7.2\n",
+    ));
+    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""));
+    assert_eq!(ran.stdout, "prediction\nsetosa\nvirginica\n");
+}
+
+#[test]
+fn predict_gives_probabilities_and_writes_files() {
+    let place = Place::new();
+    let model = place.iris();
+    let out = place.path("out.csv");
+    let mut command = mlpc();
+    command.arg("predict").arg(&model).args(["examples/iris.csv", "--probabilities", "-o"]);
+    let ran = ran(command.arg(&out));
+    assert_eq!((ran.code, ran.stdout.as_str()), (0, ""));
+    let csv = std::fs::read_to_string(&out).unwrap();
+    let mut lines = csv.lines();
+    assert_eq!(
+        lines.next().unwrap(),
+        "prediction,probability_setosa,probability_versicolor,probability_virginica"
+    );
+    assert_eq!(csv.lines().count(), 151);
+    for line in lines {
+        let sum: f64 = line.split(',').skip(1).map(|p| p.parse::<f64>().unwrap()).sum();
+        assert!((sum - 1.0).abs() < 1e-5, "{line}");
+    }
+}
+
+#[test]
+fn a_missing_column_is_named() {
+    let place = Place::new();
+    let model = place.iris();
+    let out = place.path("out.csv");
+    let mut command = mlpc();
+    command.arg("predict").arg(&model).arg("-o").arg(&out);
+    let ran =
+        ran(command.write_stdin("sepal_length,sepal_width,petal_lenght,petal_width\n1,2,3,4\n"));
+    assert_eq!(ran.code, 2);
+    assert!(
+        ran.stderr.contains("`petal_length`") && ran.stderr.contains("petal_lenght"),
+        "{}",
+        ran.stderr
+    );
+    assert_eq!(names(place.folder.path()), ["iris.safetensors"], "nothing is half-written");
+}
+
+#[test]
+fn an_error_in_the_data_leaves_the_old_output() {
+    let place = Place::new();
+    let model = place.iris();
+    let out = place.file("out.csv", "old");
+    let mut rows = String::from("sepal_length,sepal_width,petal_length,petal_width\n");
+    rows.push_str(&"1,2,3,4\n".repeat(10_000));
+    rows.push_str("1,2,three,4\n");
+    let mut command = mlpc();
+    let ran = ran(command.arg("predict").arg(&model).arg("-o").arg(&out).write_stdin(rows));
+    assert_eq!(ran.code, 2);
+    assert!(ran.stderr.contains("10002") && ran.stderr.contains("three"), "{}", ran.stderr);
+    assert_eq!(std::fs::read_to_string(&out).unwrap(), "old");
+}
+
+#[test]
+fn evaluate_measures() {
+    let place = Place::new();
+    let model = place.iris();
+    let ran = ran(mlpc().arg("evaluate").arg(&model).args(["examples/iris.csv", "--json"]));
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    let json: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(json["rows"], 150);
+    assert!(json["metrics"]["accuracy"].as_f64().unwrap() > 0.93);
+}
+
+#[test]
+fn the_report_is_json_on_request() {
+    let place = Place::new();
+    let out = place.path("m.safetensors");
+    let mut command = mlpc();
+    command.args(["run", "examples/iris.mlp", "examples/iris.csv", "--json", "-q", "-o"]).arg(&out);
+    let ran = ran(&mut command);
+    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""));
+    let json: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(json["parameters"], 131);
+    assert!(json["metrics"]["training"]["accuracy"].as_f64().unwrap() > 0.9);
+    assert!(json["metrics"]["validation"]["log_loss"].is_f64());
+}
+
+#[test]
+fn all_errors_of_a_text_come_at_once_with_their_places() {
+    let place = Place::new();
+    let text =
+        place.file("bad.mlp", "input 4 -> dense 0 relu -> dense 3 softmx\nloss msee\nadam -1\n");
+    let plain = ran(mlpc().arg("check").arg(&text));
+    assert_eq!((plain.code, plain.stdout.as_str()), (2, ""));
+    for part in ["bad.mlp:1:", "bad.mlp:2:6", "bad.mlp:3:6", "`softmax`", "`mse`", "4 errors"] {
+        assert!(plain.stderr.contains(part), "{part} is not in\n{}", plain.stderr);
+    }
+    let json = ran(mlpc().arg("check").arg("--json").arg(&text));
+    assert_eq!(json.code, 2);
+    let json: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
+    assert_eq!(json["ok"], false);
+    assert_eq!(json["errors"].as_array().unwrap().len(), 4);
+    assert_eq!(json["errors"][2]["place"]["line"], 2);
+    assert_eq!(json["errors"][2]["place"]["column"], 6);
+}
+
+#[test]
+fn changes_from_the_command_line_are_checked_too() {
+    let ran = ran(mlpc().args(["check", "examples/iris.mlp", "--set", "train.epoch=5"]));
+    assert_eq!(ran.code, 2);
+    assert!(ran.stderr.contains("--set train.epoch=5"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("did you mean `epochs`"), "{}", ran.stderr);
+}
+
+#[test]
+fn every_stage_is_shown() {
+    for (stage, part) in
+        [("ast", "dense"), ("model", "init="), ("ir", "weight_gradient"), ("plan", "arena of")]
+    {
+        let ran =
+            ran(mlpc().args(["plan", "examples/iris.mlp", "examples/iris.csv", "--stage", stage]));
+        assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{stage}");
+        assert!(ran.stdout.contains(part), "{stage}: {}", ran.stdout);
+    }
+    let ran = ran(mlpc().args(["plan", "examples/iris.mlp"]));
+    assert_eq!(ran.code, 2);
+    assert!(ran.stderr.contains("`auto`") && ran.stderr.contains("data"), "{}", ran.stderr);
+}
+
+#[test]
+fn wrong_usage_is_told() {
+    let nothing = ran(&mut mlpc());
+    assert_eq!(nothing.code, 2);
+    assert!(nothing.stderr.contains("Usage: mlpc"));
+    for (args, part) in [
+        (vec!["rum", "a", "b"], "'run'"),
+        (vec!["run", "examples/iris.mlp"], "<DATA>"),
+        (vec!["run", "no.mlp", "examples/iris.csv"], "no.mlp"),
+        (vec!["run", "examples", "examples/iris.csv"], "directory"),
+        (vec!["run", "examples/iris.mlp", "no.csv"], "no.csv"),
+        (vec!["run", "examples/iris.mlp", "examples"], "directory"),
+        (vec!["predict", "examples/iris.csv"], "safetensors"),
+        (vec!["plan", "examples/xor.mlp", "--isa", "avx1024"], "unknown instruction set `avx1024`"),
+    ] {
+        let ran = ran(mlpc().args(&args).write_stdin(""));
+        assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{args:?}");
+        assert!(ran.stderr.contains(part), "{args:?}: {}", ran.stderr);
+        assert!(!ran.stderr.contains("panicked"), "{}", ran.stderr);
+    }
+    let ran = ran(mlpc().args(["plan", "examples/xor.mlp"]).env("MLPC_ISA", "mmx"));
+    assert_eq!(ran.code, 2);
+    assert!(ran.stderr.contains("MLPC_ISA: unknown instruction set `mmx`"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_run_that_diverges_saves_nothing() {
+    let place = Place::new();
+    let out = place.file("model.safetensors", "old");
+    let mut command = mlpc();
+    command.args([
+        "run",
+        "-q",
+        "examples/iris.mlp",
+        "examples/iris.csv",
+        "--set",
+        "sgd=1e30",
+        "-o",
+    ]);
+    let ran = ran(command.arg(&out));
+    assert_eq!(ran.code, 1, "{}", ran.stderr);
+    assert!(ran.stderr.contains("diverged in epoch 1") && ran.stderr.contains("learning rate"));
+    assert_eq!(std::fs::read_to_string(&out).unwrap(), "old");
+}
+
+#[test]
+fn run_starts_from_a_file() {
+    let place = Place::new();
+    let first = place.iris();
+    let second = place.path("second.safetensors");
+    let mut command = mlpc();
+    command.args(["run", "-q", "--json", "examples/iris.mlp", "examples/iris.csv"]);
+    command.args(["--set", "adam=1e-30", "--set", "train.epochs=1"]);
+    let from = ran(command.arg("--from").arg(&first).arg("-o").arg(&second));
+    assert_eq!(from.code, 0, "{}", from.stderr);
+    let (a, b) = (std::fs::read(&first).unwrap(), std::fs::read(&second).unwrap());
+    let data = |bytes: &[u8]| {
+        let header = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+        bytes[8 + header..].to_vec()
+    };
+    assert_eq!(data(&a), data(&b), "a rate of almost nothing changes nothing");
+
+    let narrow = place.file(
+        "narrow.mlp",
+        "data target=species\ninput auto -> dense 8 relu -> dense auto softmax",
+    );
+    let mut command = mlpc();
+    command.args(["run", "-q"]).arg(&narrow).arg("examples/iris.csv").arg("--from").arg(&first);
+    let ran = ran(&mut command);
+    assert_eq!(ran.code, 2);
+    assert!(ran.stderr.contains("[16, 4]") && ran.stderr.contains("[8, 4]"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let place = Place::new();
+    let model = place.iris();
+    let mut rows = String::from("sepal_length,sepal_width,petal_length,petal_width\n");
+    rows.push_str(&"1,2,3,4\n".repeat(100_000));
+    let data = place.file("many.csv", rows);
+    let mut child = std::process::Command::new(assert_cmd::cargo::cargo_bin!("mlpc"))
+        .arg("predict")
+        .args([&model, &data])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupt_saves_and_exits_130() {
+    use std::io::{BufRead, BufReader};
+    let place = Place::new();
+    let out = place.path("long.safetensors");
+    let mut child = std::process::Command::new(assert_cmd::cargo::cargo_bin!("mlpc"))
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .args(["run", "examples/iris.mlp", "examples/iris.csv", "-o"])
+        .arg(&out)
+        .args(["--set", "train.epochs=1000000000"])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    // Some epochs are done when their lines are there.
+    let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+    assert!(log.any(|line| line.unwrap().contains("  loss ")));
+    let pid = child.id().to_string();
+    assert!(std::process::Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    let rest: Vec<String> = log.map(Result::unwrap).collect();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{rest:?}");
+    assert!(rest.last().unwrap().contains("interrupted after epoch"), "{rest:?}");
+    let ran = ran(mlpc().arg("evaluate").arg(&out).arg("examples/iris.csv"));
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+}
