@@ -39,9 +39,9 @@ impl Builder {
     }
 
     /// Adds a statement, and those that an unclosed group swallowed.
-    pub(super) fn statement(&mut self, pair: Pair<'_, Rule>, base: usize, ast: &mut Ast) {
+    pub(super) fn statement(&mut self, pair: Pair<'_, Rule>, ast: &mut Ast) {
         let mut swallowed = Vec::new();
-        match self.chain(pair.into_inner(), base, &mut swallowed) {
+        match self.chain(pair.into_inner(), &mut swallowed) {
             Some(chain) => ast.statements.push(chain),
             None => ast.broken = true,
         }
@@ -49,18 +49,18 @@ impl Builder {
     }
 
     /// The argument of a statement that is nothing but `name=value`.
-    pub(super) fn lone_named(&mut self, pair: Pair<'_, Rule>, base: usize) -> Option<Arg> {
+    pub(super) fn lone_named(&mut self, pair: Pair<'_, Rule>) -> Option<Arg> {
         let mut inner = pair.into_inner();
         let named = inner.next().filter(|first| first.as_rule() == Rule::named)?;
         if inner.next().is_some() {
             return None;
         }
-        self.named(named, base)
+        self.named(named)
     }
 
-    fn span(&self, pair: &Pair<'_, Rule>, base: usize) -> Span {
+    fn span(&self, pair: &Pair<'_, Rule>) -> Span {
         let span = pair.as_span();
-        Span { source: self.source, start: base + span.start(), end: base + span.end() }
+        Span { source: self.source, start: span.start(), end: span.end() }
     }
 
     fn error(&mut self, span: Span, message: impl Into<String>, label: &str, help: &str) {
@@ -69,15 +69,10 @@ impl Builder {
     }
 
     /// `None` where not one stage could be read.
-    fn chain(
-        &mut self,
-        pairs: Pairs<'_, Rule>,
-        base: usize,
-        swallowed: &mut Vec<Chain>,
-    ) -> Option<Chain> {
+    fn chain(&mut self, pairs: Pairs<'_, Rule>, swallowed: &mut Vec<Chain>) -> Option<Chain> {
         let mut open = Open::default();
         for pair in pairs {
-            let span = self.span(&pair, base);
+            let span = self.span(&pair);
             match pair.as_rule() {
                 Rule::arrow => self.arrow(&mut open, span),
                 Rule::wrong_arrow => {
@@ -89,7 +84,7 @@ impl Builder {
                     );
                     self.arrow(&mut open, span);
                 }
-                _ => self.item(&mut open, pair, span, base, swallowed),
+                _ => self.item(&mut open, pair, span, swallowed),
             }
         }
         if let (Some(arrow), None, false) = (open.arrow, &open.current, open.skipping) {
@@ -137,15 +132,14 @@ impl Builder {
         open: &mut Open,
         pair: Pair<'_, Rule>,
         span: Span,
-        base: usize,
         swallowed: &mut Vec<Chain>,
     ) {
         let text = pair.as_str();
         let arg = match pair.as_rule() {
-            Rule::list => self.list(pair, base).map(Arg::Value),
-            Rule::named => self.named(pair, base),
+            Rule::list => self.list(pair).map(Arg::Value),
+            Rule::named => self.named(pair),
             Rule::group => {
-                let (arg, whole) = self.group(pair, base, swallowed);
+                let (arg, whole) = self.group(pair, swallowed);
                 if !whole {
                     if let Some(stage) = &mut open.current {
                         stage.broken = true;
@@ -220,20 +214,15 @@ impl Builder {
     }
 
     /// The group, and whether all of it could be read.
-    fn group(
-        &mut self,
-        pair: Pair<'_, Rule>,
-        base: usize,
-        swallowed: &mut Vec<Chain>,
-    ) -> (Arg, bool) {
-        let mut span = self.span(&pair, base);
+    fn group(&mut self, pair: Pair<'_, Rule>, swallowed: &mut Vec<Chain>) -> (Arg, bool) {
+        let mut span = self.span(&pair);
         let closed = pair.as_str().ends_with(')')
             && pair.clone().into_inner().any(|inner| inner.as_rule() == Rule::close);
         let mut merged: Option<Chain> = None;
         let mut whole = closed;
         let mut reported = false;
         for inner in pair.into_inner() {
-            let place = self.span(&inner, base);
+            let place = self.span(&inner);
             match inner.as_rule() {
                 Rule::open if !closed => {
                     span = place;
@@ -254,7 +243,7 @@ impl Builder {
                     );
                 }
                 Rule::chain => {
-                    let Some(chain) = self.chain(inner.into_inner(), base, swallowed) else {
+                    let Some(chain) = self.chain(inner.into_inner(), swallowed) else {
                         whole = false;
                         continue;
                     };
@@ -283,10 +272,10 @@ impl Builder {
         (Arg::Group(merged, span), whole)
     }
 
-    fn named(&mut self, pair: Pair<'_, Rule>, base: usize) -> Option<Arg> {
+    fn named(&mut self, pair: Pair<'_, Rule>) -> Option<Arg> {
         let mut inner = pair.into_inner();
         let name = inner.next().expect("`named` starts with a name");
-        let span = self.span(&name, base);
+        let span = self.span(&name);
         let Some(list) = inner.next() else {
             self.errors.push(
                 Diagnostic::error(Code::MissingValue, format!("`{}` has no value", name.as_str()))
@@ -295,19 +284,19 @@ impl Builder {
             );
             return None;
         };
-        let value = self.list(list, base)?;
+        let value = self.list(list)?;
         Some(Arg::Named(Spanned { value: name.as_str().to_owned(), span }, value))
     }
 
     /// The list's values; `None` where one could not be read.
-    fn list(&mut self, pair: Pair<'_, Rule>, base: usize) -> Option<Value> {
+    fn list(&mut self, pair: Pair<'_, Rule>) -> Option<Value> {
         let mut atoms = Vec::new();
         let mut whole = true;
         // A value is due at the start and after each comma.
         let mut due = true;
         let mut last_comma = None;
         for inner in pair.into_inner() {
-            let span = self.span(&inner, base);
+            let span = self.span(&inner);
             if inner.as_rule() == Rule::comma {
                 if due && whole {
                     self.missing_in_list(span);
