@@ -1,3 +1,9 @@
-//! The `mlpc` program.
+//! The `mlpc` program: see `mlpc --help`.
 
-fn main() {}
+#![forbid(unsafe_code)]
+
+mod cli;
+
+fn main() -> std::process::ExitCode {
+    cli::main()
+}

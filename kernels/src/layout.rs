@@ -80,3 +80,36 @@ impl Op for Transpose<'_> {
         }
     }
 }
+
+/// sums[f] = (sums[f] +) Σ over the lanes of feature f of `[feature][width]`.
+///
+/// # Panics
+/// Where there is not one sum a feature.
+pub fn sum_features(isa: Isa, tile: Tile, d: &[f32], sums: &mut [f32], accumulate: bool) {
+    assert_eq!(d.len(), sums.len() * tile.width);
+    isa.run(SumFeatures { width: tile.width, d, sums, accumulate });
+}
+
+struct SumFeatures<'a> {
+    width: usize,
+    d: &'a [f32],
+    sums: &'a mut [f32],
+    accumulate: bool,
+}
+
+impl Op for SumFeatures<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        for (feature, sum) in self.d.chunks_exact(self.width).zip(self.sums) {
+            let mut chunks = feature.chunks_exact(S::LANES);
+            let mut total = s.splat(0.0);
+            for chunk in &mut chunks {
+                total = s.add(total, s.load(chunk));
+            }
+            total = s.add(total, s.load_partial(chunks.remainder()));
+            let start = if self.accumulate { *sum } else { 0.0 };
+            *sum = start + s.sum(total);
+        }
+    }
+}

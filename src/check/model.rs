@@ -123,6 +123,9 @@ words! {
         GlorotUniform = "glorot_uniform",
         /// N(0, 2/(in+out))
         GlorotNormal = "glorot_normal",
+        /// U(±4·√(6/(in+out))): Glorot uniform for inputs that come out of a
+        /// sigmoid, whose slope of at most ¼ it makes up for
+        GlorotSigmoid = "glorot_sigmoid",
         /// U(±√(6/in)), He et al. 2015
         HeUniform = "he_uniform",
         /// N(0, 2/in)

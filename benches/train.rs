@@ -1,0 +1,110 @@
+//! Whole training steps: forward, loss, backward and update of one resident
+//! batch, on one thread. Each proves its answer against the f64 oracle before
+//! it is timed.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use mlpc::check::Limits;
+use mlpc::check::model::LossKind;
+use mlpc::exec::{Batch, Executor, Rows, State, Targets, reference};
+use mlpc::ir::lower;
+use mlpc::plan::{Plan, PlanOptions};
+use mlpc::train::initial_parameters;
+use std::sync::Arc;
+
+/// Name, model and batch.
+const WORKLOADS: [(&str, &str, usize); 9] = [
+    ("xor-seed", "input 2 -> dense 3 sigmoid -> dense 1 sigmoid; loss mse; sgd 0.1", 4),
+    ("readme-24-8-2", "input 24 -> dense 8 tanh -> dense 2; loss mse; adam 0.001", 200),
+    (
+        "expm-2x2",
+        "input 4 -> dense 32 tanh -> dense 16 tanh -> dense 4; loss mse; adam 0.001",
+        2048,
+    ),
+    (
+        "tabular-b32",
+        "input 13 -> dense 64 relu -> dense 64 relu -> dense 1; loss mse; adam 0.001",
+        32,
+    ),
+    (
+        "tabular-b256",
+        "input 54 -> dense 256 relu -> dense 128 relu -> dense 7 softmax; loss cross_entropy; adam 0.001",
+        256,
+    ),
+    ("deep-narrow", "input 32 -> repeat 4 (dense 64 relu) -> dense 16; loss mse; adam 0.001", 1024),
+    (
+        "mnist-b32",
+        "input 784 -> dense 128 relu -> dense 10 softmax; loss cross_entropy; adam 0.001",
+        32,
+    ),
+    (
+        "mnist-b128",
+        "input 784 -> dense 128 relu -> dense 10 softmax; loss cross_entropy; adam 0.001",
+        128,
+    ),
+    (
+        "wide-b512",
+        "input 1024 -> repeat 2 (dense 1024 relu) -> dense 10 softmax; loss cross_entropy; sgd 0.01",
+        512,
+    ),
+];
+
+/// Numbers from −1 to 1 in a fixed order.
+fn noise(seed: u64, n: usize) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(2).wrapping_add(1);
+    (0..n)
+        .map(|_| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(99_991);
+            (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+        })
+        .collect()
+}
+
+fn steps(criterion: &mut Criterion) {
+    for (name, text, rows) in WORKLOADS {
+        let network = mlpc::compile(text).unwrap().network(None, None, &Limits::default()).unwrap();
+        let plan = Plan::new(&network, PlanOptions::default());
+        let features = noise(1, rows * network.inputs);
+        let values = noise(2, rows * network.outputs());
+        let classes: Vec<u32> = (0..rows).map(|r| (r * 7 % network.outputs()) as u32).collect();
+        let classified = network.loss.kind == LossKind::CrossEntropy;
+        let targets =
+            if classified { Targets::Classes(&classes) } else { Targets::Values(&values) };
+        let parameters = initial_parameters(&network, 1);
+        let mut executor = Executor::new(Arc::new(plan.clone()), rows);
+
+        // Proof first, on a few rows where the whole batch would take the
+        // oracle minutes.
+        let proved = rows.min(40_000_000 / network.parameters().max(1)).max(1);
+        let batch = Batch { features: &features, targets, rows: Rows::Range(0, proved) };
+        let loss = executor.gradient(&parameters, batch);
+        let wide = |x: &[f32]| -> Vec<f64> { x.iter().map(|&x| x.into()).collect() };
+        let wide_values = wide(&values[..proved * network.outputs()]);
+        let exact = reference::evaluate(
+            &lower(&network),
+            &wide(&parameters),
+            &wide(&features[..proved * network.inputs]),
+            if classified {
+                Targets::Classes(&classes[..proved])
+            } else {
+                Targets::Values(&wide_values)
+            },
+            proved,
+        );
+        assert!((loss - exact.loss).abs() <= 1e-5 * exact.loss, "{name}: loss");
+        let largest = exact.gradient.iter().fold(0.0f64, |m, g| m.max(g.abs()));
+        for (ours, exact) in executor.last_gradient().iter().zip(&exact.gradient) {
+            assert!((f64::from(*ours) - exact).abs() <= 2e-5 * largest, "{name}: gradient");
+        }
+
+        let mut state = State::new(&plan, parameters);
+        let batch = Batch { features: &features, targets, rows: Rows::Range(0, rows) };
+        criterion.bench_function(name, |bencher| {
+            bencher.iter(|| executor.step(&mut state, batch));
+        });
+    }
+}
+
+criterion_group!(benches, steps);
+criterion_main!(benches);

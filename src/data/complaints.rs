@@ -1,0 +1,134 @@
+//! Cells that cannot be used: found, counted and put into words.
+
+use super::cell::{self, Cell};
+use super::table::{Column, SHOWN, Table, Text, Values};
+use crate::check::model::{Data, Missing};
+use crate::diag::{Code, Diagnostic};
+
+/// The error for a column whose statistics are beyond f64.
+pub(super) fn too_spread(table: &Table, column: &Column) -> Diagnostic {
+    Diagnostic::error(
+        Code::DataValue,
+        format!("the values of `{}` are too large to be averaged", column.name),
+    )
+    .in_file(&table.source, None)
+    .help(format!("use a larger unit, or leave the column out: `data drop={}`", column.name))
+}
+
+/// All that keeps a column's cells from becoming inputs.
+pub(super) fn unusable_cells(
+    table: &Table,
+    column: &Column,
+    data: &Data,
+    kept: &[u32],
+) -> Vec<Diagnostic> {
+    let name = &column.name;
+    let mut errors = Vec::new();
+    errors.extend(infinite_cells(table, column));
+    if let Values::Text(text) = &column.values
+        && data.numeric.contains(name)
+    {
+        errors.extend(text_cells(table, column, text).map(|found| {
+            Diagnostic::error(
+                Code::DataValue,
+                format!("`data numeric={name}`, but the column holds text: {found}"),
+            )
+            .in_file(&table.source, found.first_line())
+            .help(format!("`data categorical={name}` takes it as categories"))
+        }));
+    }
+    if data.missing == Missing::Error && super::bind::is_number(column, data) {
+        let rows = kept.iter().map(|&row| row as usize).filter(|&row| column.is_missing(row));
+        let found = Found::new(rows.map(|row| (table.lines[row], None)));
+        errors.extend(found.map(|found| {
+            Diagnostic::error(
+                Code::DataValue,
+                format!("`{name}` is missing {found} (`missing=error`)"),
+            )
+            .in_file(&table.source, found.first_line())
+            .help("`data missing=median` fills gaps, `missing=drop` leaves the rows out")
+        }));
+    }
+    errors
+}
+
+/// The error for cells that f64 cannot hold.
+pub(super) fn infinite_cells(table: &Table, column: &Column) -> Option<Diagnostic> {
+    let cells = column.infinite.first.iter();
+    let mut found = Found::new(cells.map(|(line, cell)| (*line, Some(cell.clone()))))?;
+    found.total = column.infinite.count;
+    let error = Diagnostic::error(
+        Code::DataValue,
+        format!("`{}` holds what is not a finite number: {found}", column.name),
+    );
+    Some(
+        error
+            .in_file(&table.source, found.first_line())
+            .help("leave such a cell empty, and `data missing=` says what takes its place"),
+    )
+}
+
+/// The cells of a column of text that are no numbers.
+pub(super) fn text_cells(table: &Table, column: &Column, text: &Text) -> Option<Found> {
+    let is_text: Vec<bool> = text
+        .levels
+        .iter()
+        .map(|level| !matches!(cell::classify(level.as_bytes()), Cell::Number(_)))
+        .collect();
+    let rows = text.codes.iter().enumerate();
+    let rows = rows.filter(|(_, code)| is_text.get(**code as usize).copied().unwrap_or(false));
+    Found::new(rows.map(|(row, _)| (table.lines[row], Some(column.cell(row)))))
+}
+
+/// Cells worth a complaint: the first of them, and how many there are.
+pub(super) struct Found {
+    first: Vec<(u64, Option<String>)>,
+    total: usize,
+}
+
+impl Found {
+    /// `None` where there is nothing to complain of.
+    pub(super) fn new(cells: impl Iterator<Item = (u64, Option<String>)>) -> Option<Found> {
+        let mut found = Found { first: Vec::new(), total: 0 };
+        for cell in cells {
+            found.total += 1;
+            if found.first.len() < SHOWN {
+                found.first.push(cell);
+            }
+        }
+        (found.total > 0).then_some(found)
+    }
+
+    pub(super) fn first_line(&self) -> Option<u64> {
+        self.first.first().map(|(line, _)| *line)
+    }
+}
+
+impl std::fmt::Display for Found {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (i, (line, cell)) in self.first.iter().enumerate() {
+            let comma = if i > 0 { ", " } else { "" };
+            match cell {
+                Some(cell) => {
+                    let cell = cell::shown(cell.as_bytes());
+                    write!(f, "{comma}`{cell}` on line {line}")?;
+                }
+                None => write!(f, "{comma}on line {line}")?,
+            }
+        }
+        match self.total - self.first.len() {
+            0 => Ok(()),
+            more => write!(f, " and {more} more"),
+        }
+    }
+}
+
+/// The error for numbers that the network's f32 cannot hold.
+pub(super) fn too_large_for_f32(source: &str, column: &str, found: &Found) -> Diagnostic {
+    Diagnostic::error(
+        Code::DataValue,
+        format!("`{column}` holds numbers too large for the network: {found}"),
+    )
+    .in_file(source, found.first_line())
+    .help("scale the inputs (`data scale=standard`), or use a larger unit")
+}

@@ -1,0 +1,165 @@
+//! The names of categories, in a fixed order.
+
+use super::cell::{self, Cell};
+use super::table::{Column, Text, Values};
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+
+/// The distinct values of a column of categories: the levels of an input, the
+/// classes of a target. The index of a name is its code.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Labels {
+    /// How a cell is compared with a name.
+    pub kind: LabelKind,
+    /// The names: numbers in their order, texts in the order of their bytes.
+    pub names: Vec<String>,
+}
+
+/// How a cell is compared with a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LabelKind {
+    /// Byte by byte.
+    Text,
+    /// As numbers: `1`, `1.0` and `01` are one name.
+    Number,
+    /// `true` and `false`, in any case.
+    Boolean,
+}
+
+impl Labels {
+    /// The distinct values of a column in these rows.
+    pub(crate) fn of(column: &Column, rows: &[u32]) -> Labels {
+        match &column.values {
+            Values::Numbers(numbers) => {
+                let mut distinct: Vec<f64> =
+                    rows.iter().map(|&r| numbers[r as usize]).filter(|x| !x.is_nan()).collect();
+                distinct.sort_by(f64::total_cmp);
+                // −0 and 0 compare equal, as a cell compares with a name.
+                distinct.dedup_by(|a, b| a == b);
+                let names = distinct.into_iter().map(name_of_number).collect();
+                Labels { kind: LabelKind::Number, names }
+            }
+            Values::Text(text) => {
+                let mut present = vec![false; text.levels.len()];
+                for &row in rows {
+                    if let Some(p) = present.get_mut(text.codes[row as usize] as usize) {
+                        *p = true;
+                    }
+                }
+                let names = text.levels.iter().zip(present).filter(|(_, present)| *present);
+                let mut names: Vec<String> = names.map(|(name, _)| name.clone()).collect();
+                names.sort_unstable();
+                let kind = if text.boolean { LabelKind::Boolean } else { LabelKind::Text };
+                if text.boolean {
+                    names.sort_by_key(|name| name.to_ascii_lowercase());
+                }
+                Labels { kind, names }
+            }
+        }
+    }
+
+    /// The number of names.
+    pub fn len(&self) -> usize {
+        self.names.len()
+    }
+
+    /// Whether there are no names.
+    pub fn is_empty(&self) -> bool {
+        self.names.is_empty()
+    }
+
+    /// The code of each row of a column; [`Text::MISSING`] where the cell is
+    /// missing or none of the names, which the second list tells apart by row.
+    pub(crate) fn codes(&self, column: &Column, rows: &[u32]) -> Vec<u32> {
+        let lookup = self.lookup();
+        match &column.values {
+            Values::Numbers(numbers) => rows
+                .iter()
+                .map(|&row| lookup.number(numbers[row as usize]).unwrap_or(Text::MISSING))
+                .collect(),
+            Values::Text(text) => {
+                let of_level: Vec<u32> = text
+                    .levels
+                    .iter()
+                    .map(|level| lookup.get(level.as_bytes()).unwrap_or(Text::MISSING))
+                    .collect();
+                rows.iter()
+                    .map(|&row| {
+                        of_level
+                            .get(text.codes[row as usize] as usize)
+                            .copied()
+                            .unwrap_or(Text::MISSING)
+                    })
+                    .collect()
+            }
+        }
+    }
+
+    /// An index for many look-ups.
+    pub(crate) fn lookup(&self) -> Lookup {
+        let index = self.names.iter().enumerate();
+        let index = index.map(|(i, name)| (key(self.kind, name.as_bytes()), i as u32)).collect();
+        Lookup { kind: self.kind, index }
+    }
+}
+
+/// A name's code by the content of a cell.
+#[derive(Debug, Clone)]
+pub(crate) struct Lookup {
+    kind: LabelKind,
+    index: HashMap<Vec<u8>, u32>,
+}
+
+impl Lookup {
+    /// The code of a cell that is not missing.
+    pub(crate) fn get(&self, raw: &[u8]) -> Option<u32> {
+        match self.kind {
+            LabelKind::Text => self.index.get(raw).copied(),
+            _ => self.index.get(&key(self.kind, raw)).copied(),
+        }
+    }
+
+    fn number(&self, number: f64) -> Option<u32> {
+        self.index.get(name_of_number(number).as_bytes()).copied()
+    }
+}
+
+/// What two spellings of one name share.
+fn key(kind: LabelKind, raw: &[u8]) -> Vec<u8> {
+    match kind {
+        LabelKind::Text => raw.to_vec(),
+        LabelKind::Boolean => raw.trim_ascii().to_ascii_lowercase(),
+        LabelKind::Number => match cell::classify(raw) {
+            Cell::Number(number) => name_of_number(number).into_bytes(),
+            _ => raw.to_vec(),
+        },
+    }
+}
+
+fn name_of_number(number: f64) -> String {
+    // Adding 0 turns −0 into 0.
+    (number + 0.0).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::testing::table;
+
+    #[test]
+    fn names_have_an_order_and_spellings() {
+        let table = table("n,t,b\n10,b,True\n9,a,FALSE\n-0,,true\n0,é,false\n");
+        let labels = |i: usize| Labels::of(&table.columns[i], &[0, 1, 2, 3]);
+        assert_eq!(labels(0).names, ["0", "9", "10"]);
+        assert_eq!(labels(1).names, ["a", "b", "é"]);
+        assert_eq!(labels(2).names, ["FALSE", "True"]);
+        assert_eq!(labels(0).lookup().get(b" 9.0 "), Some(1));
+        assert_eq!(labels(0).lookup().get(b"x"), None);
+        assert_eq!(labels(2).lookup().get(b"TRUE"), Some(1));
+        assert_eq!(labels(1).lookup().get(b" a"), None);
+        assert_eq!(labels(1).codes(&table.columns[1], &[0, 2, 3]), [1, Text::MISSING, 2]);
+        assert_eq!(Labels::of(&table.columns[1], &[1]).names, ["a"]);
+        assert_eq!(labels(0).codes(&table.columns[0], &[0, 2]), [2, 0]);
+    }
+}

@@ -1,0 +1,230 @@
+//! Runs a [`Plan`]: tiles, shards, reduction, update.
+//!
+//! The executor takes the plan's steps one after another; it allocates its
+//! memory when it is made and none per step. Work that the plan cuts into
+//! shards runs on the threads of the current rayon pool, if there is one;
+//! shards have gradients of their own, which [`reduce`] adds up in one fixed
+//! order, so that the result is the same bits whatever the number of threads.
+
+mod predict;
+mod reduce;
+pub mod reference;
+mod tile;
+
+pub use predict::{Predict, mean_loss};
+
+use crate::plan::Plan;
+use rayon::prelude::*;
+use std::ops::Range;
+use std::sync::Arc;
+use tile::{Gradients, TileInput, run_tile};
+
+/// What the loss compares predictions with.
+#[derive(Debug, Clone, Copy)]
+pub enum Targets<'a, T = f32> {
+    /// A number an output, `[rows, outputs]` row-major.
+    Values(&'a [T]),
+    /// The index of the right output, `[rows]`: for `cross_entropy`.
+    Classes(&'a [u32]),
+}
+
+/// Rows of a table, which a batch takes.
+#[derive(Debug, Clone, Copy)]
+pub enum Rows<'a> {
+    /// Rows that lie next to each other.
+    Range(usize, usize),
+    /// Rows by number, in any order.
+    Numbers(&'a [u32]),
+}
+
+impl Rows<'_> {
+    /// How many.
+    pub fn len(&self) -> usize {
+        match self {
+            Rows::Range(start, end) => end - start,
+            Rows::Numbers(numbers) => numbers.len(),
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The number of the row at a place of the batch.
+    fn at(&self, place: usize) -> usize {
+        match self {
+            Rows::Range(start, _) => start + place,
+            Rows::Numbers(numbers) => numbers[place] as usize,
+        }
+    }
+}
+
+/// A mini-batch: some rows of a table of features `[rows, inputs]`, row-major,
+/// and of its targets.
+#[derive(Debug, Clone, Copy)]
+pub struct Batch<'a> {
+    /// The features of the whole table.
+    pub features: &'a [f32],
+    /// The targets of the whole table.
+    pub targets: Targets<'a>,
+    /// The rows of the batch.
+    pub rows: Rows<'a>,
+}
+
+/// What training changes: parameters and optimizer state, one flat buffer each.
+#[derive(Debug, Clone, PartialEq)]
+pub struct State {
+    /// Parameters, as [`Network::tensors`](crate::check::model::Network::tensors) lays them out.
+    pub parameters: Vec<f32>,
+    /// The optimizer's state: as many runs of the parameters' length as it keeps.
+    pub optimizer: Vec<f32>,
+    /// Steps taken.
+    pub step: u64,
+}
+
+impl State {
+    /// The state before the first step.
+    ///
+    /// # Panics
+    /// Where the parameters are not the plan's.
+    pub fn new(plan: &Plan, parameters: Vec<f32>) -> Self {
+        assert_eq!(parameters.len(), plan.parameters, "parameters of another network");
+        let optimizer = vec![0.0; plan.optimizer.state() * plan.parameters];
+        State { parameters, optimizer, step: 0 }
+    }
+}
+
+/// Runs the training steps of a plan.
+#[derive(Debug)]
+pub struct Executor {
+    plan: Arc<Plan>,
+    shards: Vec<Shard>,
+    parallel: bool,
+}
+
+/// The memory of a shard.
+#[derive(Debug)]
+struct Shard {
+    arena: Vec<f32>,
+    /// Targets of a tile, feature-major, where they are numbers.
+    targets: Vec<f32>,
+    /// Targets of a tile, where they are classes.
+    classes: Vec<u32>,
+    gradient: Vec<f32>,
+    loss: f64,
+}
+
+impl Executor {
+    /// An executor for batches of up to `batch` rows. Takes all the memory
+    /// that it will ever need.
+    pub fn new(plan: Arc<Plan>, batch: usize) -> Self {
+        let split = plan.split_training(batch);
+        // A batch of fewer rows may have fewer shards and larger tiles.
+        let lanes = plan.lanes(batch).min(plan.train.tile);
+        let shard = || Shard {
+            arena: vec![0.0; plan.train.arena * lanes],
+            targets: vec![0.0; plan.outputs * lanes],
+            classes: vec![0; lanes],
+            gradient: vec![0.0; plan.parameters],
+            loss: 0.0,
+        };
+        let shards = (0..split.shards).map(|_| shard()).collect();
+        Executor { plan, shards, parallel: false }
+    }
+
+    /// Whether shards run on the threads of the current rayon pool. The
+    /// result is the same bits; call the steps from inside the pool
+    /// (`ThreadPool::install`), since entering it costs some microseconds.
+    pub fn parallel(mut self, parallel: bool) -> Self {
+        self.parallel = parallel;
+        self
+    }
+
+    /// The plan that it runs.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// The gradient that the last call of [`Executor::gradient`] or
+    /// [`Executor::step`] computed, laid out as the parameters are.
+    pub fn last_gradient(&self) -> &[f32] {
+        &self.shards[0].gradient
+    }
+
+    /// Computes the mean loss of a batch, which it returns, and its gradient.
+    ///
+    /// # Panics
+    /// Where the batch is empty or larger than the executor was made for, or
+    /// a slice is shorter than its rows need.
+    pub fn gradient(&mut self, parameters: &[f32], batch: Batch<'_>) -> f64 {
+        let shards = self.backward(parameters, batch);
+        reduce::sum(&mut self.shards[..shards], self.parallel, |_, _| {});
+        self.mean_loss(shards, batch.rows.len())
+    }
+
+    /// One training step: forward, loss, backward, update. Returns the mean
+    /// loss of the batch before the update.
+    ///
+    /// # Panics
+    /// As [`Executor::gradient`].
+    pub fn step(&mut self, state: &mut State, batch: Batch<'_>) -> f64 {
+        let shards = self.backward(&state.parameters, batch);
+        state.step += 1;
+        reduce::update(&mut self.shards[..shards], self.parallel, &self.plan, state);
+        self.mean_loss(shards, batch.rows.len())
+    }
+
+    fn mean_loss(&self, shards: usize, rows: usize) -> f64 {
+        let total: f64 = self.shards[..shards].iter().map(|shard| shard.loss).sum();
+        total / self.plan.loss_terms(rows)
+    }
+
+    /// Forward and backward of every shard; returns how many there were.
+    fn backward(&mut self, parameters: &[f32], batch: Batch<'_>) -> usize {
+        let plan = &*self.plan;
+        assert_eq!(parameters.len(), plan.parameters, "parameters of another network");
+        let rows = batch.rows.len();
+        assert!(rows > 0, "an empty batch");
+        let split = plan.split_training(rows);
+        assert!(split.shards <= self.shards.len(), "a batch larger than the executor was made for");
+        let shards = &mut self.shards[..split.shards];
+        let scale = (1.0 / plan.loss_terms(rows)) as f32;
+        let run = |index: usize, shard: &mut Shard| {
+            shard.loss = 0.0;
+            for tile in 0..split.tiles {
+                let rows: Range<usize> = split.tile(index, tile);
+                if rows.is_empty() {
+                    continue;
+                }
+                let input = TileInput { batch: &batch, rows, scale };
+                let gradients = Gradients { flat: &mut shard.gradient, first: tile == 0 };
+                shard.loss += run_tile(
+                    plan,
+                    parameters,
+                    input,
+                    &mut shard.arena,
+                    &mut shard.targets,
+                    &mut shard.classes,
+                    gradients,
+                );
+            }
+        };
+        if self.parallel && split.shards > 1 {
+            shards.par_iter_mut().enumerate().for_each(|(index, shard)| run(index, shard));
+        } else {
+            shards.iter_mut().enumerate().for_each(|(index, shard)| run(index, shard));
+        }
+        split.shards
+    }
+}
+
+impl Plan {
+    /// What the loss is a mean of: elements, or rows for `cross_entropy`.
+    fn loss_terms(&self, rows: usize) -> f64 {
+        match self.loss.kind.target() {
+            mlpc_kernels::loss::Target::Class => rows as f64,
+            _ => (rows * self.outputs) as f64,
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! The oracle: a naive interpreter of the [`Ir`] in f64.
+//!
+//! Short and plain on purpose: row-major matrices, three loops for a product,
+//! every node by itself. It is what the fused f32 executor is tested against,
+//! and is itself tested against PyTorch's numbers and finite differences.
+
+use crate::check::model::LossKind;
+use crate::exec::Targets;
+use crate::ir::{Ir, Op, TensorId};
+
+/// One evaluation of a training step's nodes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Evaluation {
+    /// The prediction, `[rows, outputs]`.
+    pub prediction: Vec<f64>,
+    /// The mean loss.
+    pub loss: f64,
+    /// Its gradient, laid out as the parameters are.
+    pub gradient: Vec<f64>,
+}
+
+/// Evaluates prediction, loss and gradient for `rows` rows of features `x`,
+/// `[rows, inputs]` row-major, and their targets.
+///
+/// # Panics
+/// Where lengths do not agree with the network and the rows.
+pub fn evaluate(
+    ir: &Ir,
+    parameters: &[f64],
+    x: &[f64],
+    targets: Targets<'_, f64>,
+    rows: usize,
+) -> Evaluation {
+    let tensor = |t: TensorId| &parameters[ir.tensors[t].range.clone()];
+    let mut gradient = vec![0.0; parameters.len()];
+    let mut values: Vec<Vec<f64>> = Vec::with_capacity(ir.nodes.len());
+    let mut loss = 0.0;
+    for node in &ir.nodes {
+        let width = node.width;
+        let mut out = vec![0.0; rows * width];
+        match node.op {
+            Op::Input => out.copy_from_slice(x),
+            Op::MatMul { x, weight } => {
+                let (w, inputs) = (tensor(weight), ir.nodes[x].width);
+                for r in 0..rows {
+                    for o in 0..width {
+                        for i in 0..inputs {
+                            out[r * width + o] += values[x][r * inputs + i] * w[o * inputs + i];
+                        }
+                    }
+                }
+            }
+            Op::AddBias { x, bias } => {
+                for (at, out) in out.iter_mut().enumerate() {
+                    *out = values[x][at] + tensor(bias)[at % width];
+                }
+            }
+            Op::Activate { f, x } => {
+                for (out, &x) in out.iter_mut().zip(&values[x]) {
+                    *out = f.oracle(x);
+                }
+            }
+            Op::Softmax { x } => {
+                for (out, x) in out.chunks_mut(width).zip(values[x].chunks(width)) {
+                    let max = x.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+                    let sum: f64 = x.iter().map(|x| (x - max).exp()).sum();
+                    for (out, x) in out.iter_mut().zip(x) {
+                        *out = (x - max).exp() / sum;
+                    }
+                }
+            }
+            Op::Loss { p } => loss = evaluate_loss(ir, &values[p], targets, rows, &mut out),
+            Op::Slope { f, dy, x, .. } => {
+                for (at, out) in out.iter_mut().enumerate() {
+                    *out = values[dy][at] * f.oracle_slope(values[x][at]);
+                }
+            }
+            Op::SoftmaxSlope { dy, y } => {
+                for r in 0..rows {
+                    let row = r * width..(r + 1) * width;
+                    let (y, dy) = (&values[y][row.clone()], &values[dy][row.clone()]);
+                    let inner: f64 = y.iter().zip(dy).map(|(y, dy)| y * dy).sum();
+                    for ((out, y), dy) in out[row].iter_mut().zip(y).zip(dy) {
+                        *out = y * (dy - inner);
+                    }
+                }
+            }
+            Op::WeightGradient { dz, x, weight } => {
+                let (outputs, inputs) = (ir.nodes[dz].width, ir.nodes[x].width);
+                let grad = &mut gradient[ir.tensors[weight].range.clone()];
+                for r in 0..rows {
+                    for o in 0..outputs {
+                        for i in 0..inputs {
+                            grad[o * inputs + i] +=
+                                values[dz][r * outputs + o] * values[x][r * inputs + i];
+                        }
+                    }
+                }
+            }
+            Op::BiasGradient { dz, bias } => {
+                let outputs = ir.nodes[dz].width;
+                let grad = &mut gradient[ir.tensors[bias].range.clone()];
+                for (at, dz) in values[dz].iter().enumerate() {
+                    grad[at % outputs] += dz;
+                }
+            }
+            Op::InputGradient { dz, weight } => {
+                let (w, outputs) = (tensor(weight), ir.nodes[dz].width);
+                for r in 0..rows {
+                    for o in 0..outputs {
+                        for i in 0..width {
+                            out[r * width + i] += values[dz][r * outputs + o] * w[o * width + i];
+                        }
+                    }
+                }
+            }
+        }
+        values.push(out);
+    }
+    Evaluation { prediction: values.swap_remove(ir.prediction), loss, gradient }
+}
+
+/// The mean loss; writes ∂loss/∂p.
+fn evaluate_loss(
+    ir: &Ir,
+    p: &[f64],
+    targets: Targets<'_, f64>,
+    rows: usize,
+    dp: &mut [f64],
+) -> f64 {
+    match targets {
+        Targets::Values(y) => {
+            let n = p.len() as f64;
+            let mut total = 0.0;
+            for ((dp, &p), &y) in dp.iter_mut().zip(p).zip(y) {
+                let (value, slope) = ir.loss.oracle(p, y);
+                total += value / n;
+                *dp = slope / n;
+            }
+            total
+        }
+        Targets::Classes(classes) => {
+            assert_eq!(ir.loss.kind, LossKind::CrossEntropy);
+            let outputs = p.len() / rows;
+            let smoothing = ir.loss.hyper[0];
+            let mut total = 0.0;
+            for (at, (dp, p)) in dp.iter_mut().zip(p).enumerate() {
+                let hit = f64::from(u8::from(classes[at / outputs] as usize == at % outputs));
+                let target = hit * (1.0 - smoothing) + smoothing / outputs as f64;
+                if target > 0.0 {
+                    total -= target * p.ln() / rows as f64;
+                    *dp = -target / p / rows as f64;
+                }
+            }
+            total
+        }
+    }
+}
+
+/// One optimizer step in f64; `state` has two numbers a parameter, zeros
+/// before the first step, and `step` counts from 1.
+pub fn update(
+    ir: &Ir,
+    step: u64,
+    parameters: &mut [f64],
+    gradient: &[f64],
+    state: &mut [[f64; 2]],
+) {
+    for ((p, &g), state) in parameters.iter_mut().zip(gradient).zip(state) {
+        *p = ir.optimizer.oracle(step, *p, g, state);
+    }
+}

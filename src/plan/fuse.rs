@@ -1,0 +1,283 @@
+//! Nodes to steps: what runs together, and what does not run at all.
+//!
+//! The rules, each with a golden case in `tests/plans.rs`:
+//!
+//! 1. bias and activation go to the end of the product that they follow;
+//! 2. an activation overwrites its input where that is dead: where its slope
+//!    is computed from its output; else the input's place keeps the slope;
+//! 3. the loss's gradient goes through the last activation in one step, in
+//!    place (softmax with cross-entropy, sigmoid with bce: p − y);
+//! 4. a slope goes to the end of the input gradient that it follows;
+//! 5. a bias's gradient goes with the weight's;
+//! 6. an input gradient that nobody uses (the first layer's) is left out.
+
+use super::memory::Buffer;
+use super::{BufferId, Ending, SlopeOf, Step};
+use crate::check::model::{Activation, Unary};
+use crate::ir::{Ir, Op, Value};
+use mlpc_kernels::gemm::Algorithm;
+use mlpc_kernels::unary::SlopeFrom;
+
+/// The steps of training or of prediction, their buffers (without a place
+/// yet), and the prediction's buffer.
+pub(super) fn steps(
+    ir: &Ir,
+    fuse: bool,
+    train: bool,
+) -> (Vec<Step>, Vec<Buffer>, Option<BufferId>) {
+    let end = if train { ir.nodes.len() } else { ir.prediction + 1 };
+    let mut users = vec![Vec::new(); ir.nodes.len()];
+    for id in 0..end {
+        for operand in needs(&ir.nodes[id].op) {
+            users[operand].push(id);
+        }
+    }
+    let mut fuser = Fuser {
+        ir,
+        users,
+        train,
+        steps: Vec::new(),
+        buffers: Vec::new(),
+        buffer_of: vec![None; ir.nodes.len()],
+        slope_kept: vec![false; ir.nodes.len()],
+        absorbed: vec![false; ir.nodes.len()],
+        rows: None,
+    };
+    for id in 0..end {
+        if fuser.absorbed[id] {
+            continue;
+        }
+        if fuse {
+            fuser.fused(id);
+        } else {
+            fuser.plain(id);
+        }
+    }
+    let output = (!train).then(|| fuser.buffer(ir.prediction));
+    (fuser.steps, fuser.buffers, output)
+}
+
+/// The operands that a step really reads: a slope reads x or y.
+fn needs(op: &Op) -> Vec<Value> {
+    match *op {
+        Op::Slope { f, dy, x, y } => vec![dy, slope_source(f, x, y)],
+        _ => op.operands(),
+    }
+}
+
+fn slope_source(f: Unary, x: Value, y: Value) -> Value {
+    match f.slope_from() {
+        SlopeFrom::Output => y,
+        SlopeFrom::Input => x,
+    }
+}
+
+struct Fuser<'a> {
+    ir: &'a Ir,
+    users: Vec<Vec<usize>>,
+    train: bool,
+    steps: Vec<Step>,
+    buffers: Vec<Buffer>,
+    /// Where a value lies.
+    buffer_of: Vec<Option<BufferId>>,
+    /// A value whose place was taken by the slope at it.
+    slope_kept: Vec<bool>,
+    /// Nodes that another node's step has taken in.
+    absorbed: Vec<bool>,
+    /// The batch's rows, row-major.
+    rows: Option<BufferId>,
+}
+
+/// The plan sets it when the fusing is done.
+const LATER: Algorithm = Algorithm::Naive;
+
+impl Fuser<'_> {
+    fn new_buffer(&mut self, name: String, width: usize) -> BufferId {
+        self.buffers.push(Buffer { name, width, offset: 0 });
+        self.buffers.len() - 1
+    }
+
+    /// A new place for a value.
+    fn place(&mut self, value: Value) -> BufferId {
+        let buffer = self.new_buffer(format!("%{value}"), self.ir.nodes[value].width);
+        self.buffer_of[value] = Some(buffer);
+        buffer
+    }
+
+    fn buffer(&self, value: Value) -> BufferId {
+        self.buffer_of[value].expect("nodes come after their operands")
+    }
+
+    fn only_user(&self, value: Value) -> Option<usize> {
+        match self.users[value][..] {
+            [user] => Some(user),
+            _ => None,
+        }
+    }
+
+    /// The row-major copy of x that a weight gradient reads, and x where it
+    /// has yet to be made.
+    fn rows_of(&mut self, x: Value) -> (Option<BufferId>, BufferId) {
+        match (self.ir.nodes[x].op, self.rows) {
+            (Op::Input, Some(rows)) => (None, rows),
+            _ => {
+                let width = self.ir.nodes[x].width;
+                let rows = self.new_buffer(format!("rows of %{x}"), width);
+                (Some(self.buffer(x)), rows)
+            }
+        }
+    }
+
+    /// A node by itself, its result in a place of its own.
+    fn plain(&mut self, id: usize) {
+        let node = self.ir.nodes[id];
+        let algorithm = LATER;
+        let step = match node.op {
+            Op::Input => {
+                let x = self.place(id);
+                if self.train {
+                    self.rows = Some(self.new_buffer("rows".into(), node.width));
+                }
+                Step::Load { x, rows: self.rows }
+            }
+            Op::MatMul { x, weight } => {
+                let (x, z) = (self.buffer(x), self.place(id));
+                Step::Dense { weight, bias: None, x, z, ending: None, algorithm }
+            }
+            Op::AddBias { x, bias } => Step::Bias { bias, x: self.buffer(x), z: self.place(id) },
+            Op::Activate { f, x } => Step::Activate { f, z: self.buffer(x), y: self.place(id) },
+            Op::Softmax { x } => Step::Softmax { z: self.buffer(x), y: self.place(id) },
+            Op::Loss { p } => Step::Loss { p: self.buffer(p), dp: self.place(id) },
+            Op::Slope { f, dy, x, y } => {
+                let slope = self.slope(f, x, y);
+                Step::Slope { slope, dy: self.buffer(dy), dz: self.place(id) }
+            }
+            Op::SoftmaxSlope { dy, y } => {
+                Step::SoftmaxSlope { y: self.buffer(y), dy: self.buffer(dy), dz: self.place(id) }
+            }
+            Op::WeightGradient { dz, x, weight } => {
+                let (x, rows) = self.rows_of(x);
+                let dz = self.buffer(dz);
+                Step::WeightGradient { weight, bias: None, dz, x, rows, algorithm }
+            }
+            Op::BiasGradient { dz, bias } => Step::BiasGradient { bias, dz: self.buffer(dz) },
+            Op::InputGradient { dz, weight } => {
+                let (dz, dx) = (self.buffer(dz), self.place(id));
+                Step::InputGradient { weight, dz, dx, slope: None, algorithm }
+            }
+        };
+        self.steps.push(step);
+    }
+
+    /// A node with what can be done together with it.
+    fn fused(&mut self, id: usize) {
+        let node = self.ir.nodes[id];
+        match node.op {
+            Op::MatMul { x, weight } => self.dense(id, x, weight),
+            // Rule 3: the loss's gradient takes the last activation in.
+            Op::Activate { .. } | Op::Softmax { .. } if self.train && id == self.ir.prediction => {}
+            Op::Softmax { x } => {
+                let z = self.buffer(x);
+                self.buffer_of[id] = Some(z);
+                self.steps.push(Step::Softmax { z, y: z });
+            }
+            Op::Loss { p } => self.loss(id, p),
+            Op::Slope { f, dy, x, y } => {
+                let slope = self.slope(f, x, y);
+                let dz = self.buffer(dy);
+                self.buffer_of[id] = Some(dz);
+                self.steps.push(Step::Slope { slope, dy: dz, dz });
+            }
+            Op::WeightGradient { dz, .. } => {
+                self.plain(id);
+                // Rule 5.
+                let together =
+                    self.users[dz].iter().copied().find_map(|user| match self.ir.nodes[user].op {
+                        Op::BiasGradient { bias, .. } => Some((user, bias)),
+                        _ => None,
+                    });
+                if let (Some((user, with)), Some(Step::WeightGradient { bias, .. })) =
+                    (together, self.steps.last_mut())
+                {
+                    *bias = Some(with);
+                    self.absorbed[user] = true;
+                }
+            }
+            Op::InputGradient { .. } => {
+                // Rule 6.
+                if self.users[id].is_empty() {
+                    return;
+                }
+                self.plain(id);
+                // Rule 4.
+                let Some(user) = self.only_user(id) else { return };
+                let Op::Slope { f, x, y, .. } = self.ir.nodes[user].op else { return };
+                let of = self.slope(f, x, y);
+                if let Some(Step::InputGradient { slope, dx, .. }) = self.steps.last_mut() {
+                    *slope = Some(of);
+                    self.buffer_of[user] = Some(*dx);
+                    self.absorbed[user] = true;
+                }
+            }
+            _ => self.plain(id),
+        }
+    }
+
+    /// Rules 1 and 2.
+    fn dense(&mut self, id: usize, x: Value, weight: usize) {
+        let x = self.buffer(x);
+        let z = self.place(id);
+        let mut last = id;
+        let mut with_bias = None;
+        if let Some(user) = self.only_user(id)
+            && let Op::AddBias { bias, .. } = self.ir.nodes[user].op
+        {
+            with_bias = Some(bias);
+            self.absorbed[user] = true;
+            self.buffer_of[user] = Some(z);
+            last = user;
+        }
+        let activation =
+            self.users[last].iter().copied().find_map(|user| match self.ir.nodes[user].op {
+                Op::Activate { f, .. } if !(self.train && user == self.ir.prediction) => {
+                    Some((user, f))
+                }
+                _ => None,
+            });
+        let ending = activation.map(|(user, f)| {
+            self.absorbed[user] = true;
+            let z_is_dead = self.users[last].len() == 1;
+            let y = if z_is_dead {
+                self.buffer_of[user] = Some(z);
+                z
+            } else {
+                self.slope_kept[last] = true;
+                self.place(user)
+            };
+            Ending { f, y }
+        });
+        self.steps.push(Step::Dense { weight, bias: with_bias, x, z, ending, algorithm: LATER });
+    }
+
+    /// Rule 3: the prediction is not needed, only the gradient at the sums.
+    fn loss(&mut self, id: usize, p: Value) {
+        let (activation, sums) = match self.ir.nodes[p].op {
+            Op::Activate { f, x } => (Activation::Unary(f), x),
+            Op::Softmax { x } => (Activation::Softmax, x),
+            _ => (Activation::Unary(Unary::Linear), p),
+        };
+        let z = self.buffer(sums);
+        self.buffer_of[id] = Some(z);
+        if sums != p {
+            let slope = self.only_user(id).expect("an activation's slope follows its loss");
+            self.buffer_of[slope] = Some(z);
+            self.absorbed[slope] = true;
+        }
+        self.steps.push(Step::LossThrough { activation, z });
+    }
+
+    fn slope(&self, f: Unary, x: Value, y: Value) -> SlopeOf {
+        let source = slope_source(f, x, y);
+        SlopeOf { f, from: self.buffer(source), kept: self.slope_kept[source] }
+    }
+}

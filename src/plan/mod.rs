@@ -1,0 +1,337 @@
+//! The plan: how an [`Ir`] is computed on this machine.
+//!
+//! Everything that can be decided before the first batch is decided here:
+//! which nodes run together ([`fuse`](mod@fuse)), where every value lies ([`memory`]),
+//! how a batch is cut into shards and tiles ([`split`]), which kernels run.
+//! The executor takes the steps one after another and decides nothing.
+//!
+//! A batch is cut into *shards*, which may run on different threads and are
+//! summed in one fixed order, and a shard into *tiles*, whose activations fit
+//! the cache: a tile runs forward, loss and backward before the next one
+//! starts. Both depend on the number of rows and on the plan alone, never on
+//! the number of threads, so that the result does not either.
+
+mod fuse;
+mod memory;
+mod split;
+mod text;
+
+pub use memory::Buffer;
+pub use split::Split;
+
+use crate::check::model::{Activation, Loss, Network, Optimizer, Tensor, Unary};
+use crate::diag::{Code, Diagnostic, Diagnostics};
+use crate::ir::{Ir, TensorId, lower};
+use mlpc_kernels::gemm::Algorithm;
+use mlpc_kernels::simd::Isa;
+
+/// The number of a buffer in [`Program::buffers`].
+pub type BufferId = usize;
+
+/// What may be decided from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PlanOptions {
+    /// The instruction set; the CPU must have it.
+    pub isa: Isa,
+    /// Whether steps are fused; unfused, every node of the Ir is a step with
+    /// a buffer of its own, for testing and for seeing what fusion is worth.
+    pub fuse: bool,
+}
+
+impl Default for PlanOptions {
+    /// The widest instruction set of this CPU, fused.
+    fn default() -> Self {
+        PlanOptions { isa: Isa::best(), fuse: true }
+    }
+}
+
+impl PlanOptions {
+    /// The variable that pins an instruction set.
+    pub const VARIABLE: &str = "MLPC_ISA";
+
+    /// The default, with the instruction set that the environment variable
+    /// `MLPC_ISA` names, where it is set and not empty.
+    ///
+    /// # Errors
+    /// As [`PlanOptions::pinned`].
+    pub fn from_environment() -> Result<Self, Diagnostics> {
+        match std::env::var_os(Self::VARIABLE) {
+            Some(name) if !name.is_empty() => Self::pinned(&name.to_string_lossy(), Self::VARIABLE),
+            _ => Ok(Self::default()),
+        }
+    }
+
+    /// The default, with the instruction set of this name; `origin` is what
+    /// asked for it, for the message.
+    ///
+    /// # Errors
+    /// Where there is none of this name, or this CPU lacks it: what is asked
+    /// for is never silently something else.
+    pub fn pinned(name: &str, origin: &str) -> Result<Self, Diagnostics> {
+        let available = Isa::ALL.into_iter().filter(|isa| isa.available());
+        let help = available.map(Isa::name).collect::<Vec<_>>().join(", ");
+        let help = format!("this CPU has {help}");
+        let error = |what: String| Diagnostic::error(Code::Usage, what).help(help.clone());
+        let Ok(isa) = name.parse::<Isa>() else {
+            return Err(error(format!("{origin}: unknown instruction set `{name}`")).into());
+        };
+        if !isa.available() {
+            return Err(error(format!("{origin}: this CPU lacks {isa}")).into());
+        }
+        Ok(PlanOptions { isa, ..Self::default() })
+    }
+}
+
+/// A network as it is going to be computed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// The options that it was made with.
+    pub options: PlanOptions,
+    /// Features of a row.
+    pub inputs: usize,
+    /// Outputs of a row.
+    pub outputs: usize,
+    /// The parameter tensors: parts of one flat buffer.
+    pub tensors: Vec<Tensor>,
+    /// Parameters in all, the length of the flat buffer.
+    pub parameters: usize,
+    /// The loss.
+    pub loss: Loss,
+    /// The optimizer.
+    pub optimizer: Optimizer,
+    /// The steps of a tile in training: forward, loss, backward.
+    pub train: Program,
+    /// The steps of a tile in prediction.
+    pub predict: Program,
+}
+
+/// The steps of a tile, and where their values lie.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Program {
+    /// The steps, in order.
+    pub steps: Vec<Step>,
+    /// What they read and write: parts of one arena a shard.
+    pub buffers: Vec<Buffer>,
+    /// Features of the arena; times the lanes of a tile, its length in f32.
+    pub arena: usize,
+    /// The buffer that holds the prediction at the end; none in training.
+    pub output: Option<BufferId>,
+    /// Rows of a tile at the most, a multiple of the vector length.
+    pub tile: usize,
+}
+
+/// An activation at the end of a product.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Ending {
+    /// The activation f.
+    pub f: Unary,
+    /// Where f(z) goes. Where it is z's own buffer, z is dead. Else z's
+    /// buffer is overwritten by f′(z), which the backward pass multiplies by.
+    pub y: BufferId,
+}
+
+/// A slope, applied to a gradient in place.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SlopeOf {
+    /// The activation.
+    pub f: Unary,
+    /// What the slope is computed from.
+    pub from: BufferId,
+    /// `from` holds the slope itself, kept by the forward pass.
+    pub kept: bool,
+}
+
+/// A step of a tile. Buffers are feature-major, `[feature][lane]`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Step {
+    /// Rows of the batch, as they lie, to feature-major.
+    Load {
+        /// Features, feature-major.
+        x: BufferId,
+        /// The same rows next to each other, row-major: for training, where
+        /// the batch's rows lie apart.
+        rows: Option<BufferId>,
+    },
+    /// z ← W·x (+ b), then the ending.
+    Dense {
+        /// W
+        weight: TensorId,
+        /// b
+        bias: Option<TensorId>,
+        /// x
+        x: BufferId,
+        /// z
+        z: BufferId,
+        /// f
+        ending: Option<Ending>,
+        /// Who computes it.
+        algorithm: Algorithm,
+    },
+    /// z ← x + b
+    Bias {
+        /// b
+        bias: TensorId,
+        /// x
+        x: BufferId,
+        /// z
+        z: BufferId,
+    },
+    /// y ← f(z)
+    Activate {
+        /// f
+        f: Unary,
+        /// z
+        z: BufferId,
+        /// y
+        y: BufferId,
+    },
+    /// y ← softmax(z); y may be z.
+    Softmax {
+        /// z
+        z: BufferId,
+        /// y
+        y: BufferId,
+    },
+    /// dp ← ∂loss/∂p
+    Loss {
+        /// p
+        p: BufferId,
+        /// dp
+        dp: BufferId,
+    },
+    /// z ← ∂loss/∂z for p = f(z): the loss's gradient and the last
+    /// activation's in one.
+    LossThrough {
+        /// f
+        activation: Activation,
+        /// z
+        z: BufferId,
+    },
+    /// dz ← dy·f′; dz may be dy.
+    Slope {
+        /// f′
+        slope: SlopeOf,
+        /// dy
+        dy: BufferId,
+        /// dz
+        dz: BufferId,
+    },
+    /// dz ← softmax's backward pass
+    SoftmaxSlope {
+        /// y
+        y: BufferId,
+        /// dy
+        dy: BufferId,
+        /// dz
+        dz: BufferId,
+    },
+    /// ∂W += dz·xᵀ, and ∂b += Σ dz where it is fused.
+    WeightGradient {
+        /// W
+        weight: TensorId,
+        /// b
+        bias: Option<TensorId>,
+        /// dz
+        dz: BufferId,
+        /// x, feature-major; none where `rows` holds it already.
+        x: Option<BufferId>,
+        /// x, row-major.
+        rows: BufferId,
+        /// Who computes it.
+        algorithm: Algorithm,
+    },
+    /// ∂b += Σ dz
+    BiasGradient {
+        /// b
+        bias: TensorId,
+        /// dz
+        dz: BufferId,
+    },
+    /// dx ← Wᵀ·dz, then times the slope of the layer before.
+    InputGradient {
+        /// W
+        weight: TensorId,
+        /// dz
+        dz: BufferId,
+        /// dx
+        dx: BufferId,
+        /// f′
+        slope: Option<SlopeOf>,
+        /// Who computes it.
+        algorithm: Algorithm,
+    },
+}
+
+impl Step {
+    /// The buffers that it touches.
+    fn buffers(&self) -> Vec<BufferId> {
+        match *self {
+            Step::Load { x, rows } => [x].into_iter().chain(rows).collect(),
+            Step::Dense { x, z, ending, .. } => {
+                [x, z].into_iter().chain(ending.map(|e| e.y)).collect()
+            }
+            Step::Bias { x, z, .. } => vec![x, z],
+            Step::Activate { z, y, .. } | Step::Softmax { z, y } => vec![z, y],
+            Step::Loss { p, dp } => vec![p, dp],
+            Step::LossThrough { z, .. } => vec![z],
+            Step::Slope { slope, dy, dz } => vec![slope.from, dy, dz],
+            Step::SoftmaxSlope { y, dy, dz } => vec![y, dy, dz],
+            Step::WeightGradient { dz, x, rows, .. } => [dz, rows].into_iter().chain(x).collect(),
+            Step::BiasGradient { dz, .. } => vec![dz],
+            Step::InputGradient { dz, dx, slope, .. } => {
+                [dz, dx].into_iter().chain(slope.map(|s| s.from)).collect()
+            }
+        }
+    }
+}
+
+impl Plan {
+    /// The plan of a network. Nothing can go wrong: a [`Network`] is checked.
+    pub fn new(network: &Network, options: PlanOptions) -> Plan {
+        Plan::of(&lower(network), options)
+    }
+
+    /// The plan of an Ir.
+    pub fn of(ir: &Ir, options: PlanOptions) -> Plan {
+        let program = |train: bool| {
+            let (mut steps, mut buffers, output) = fuse::steps(ir, options.fuse, train);
+            choose_algorithms(&mut steps, ir, options.isa);
+            let arena = memory::assign(&steps, &mut buffers, output);
+            let tile = split::tile(arena, options.isa);
+            Program { steps, buffers, arena, output, tile }
+        };
+        Plan {
+            options,
+            inputs: ir.nodes[0].width,
+            outputs: ir.nodes[ir.prediction].width,
+            tensors: ir.tensors.clone(),
+            parameters: ir.tensors.last().map_or(0, |t| t.range.end),
+            loss: ir.loss,
+            optimizer: ir.optimizer,
+            train: program(true),
+            predict: program(false),
+        }
+    }
+}
+
+/// Weights of a layer from which on matrixmultiply's packing pays where our
+/// own kernels have 16 registers: at 1024 × 1024 it is 1.25 times as fast as
+/// ours under AVX2; under AVX-512 ours are ahead at every size (measured with
+/// 64 and 512 lanes on one Zen 4 core).
+const LARGE_LAYER: usize = 256 * 1024;
+
+fn choose_algorithms(steps: &mut [Step], ir: &Ir, isa: Isa) {
+    for step in steps {
+        let (weight, algorithm) = match step {
+            Step::Dense { weight, algorithm, .. }
+            | Step::WeightGradient { weight, algorithm, .. }
+            | Step::InputGradient { weight, algorithm, .. } => (*weight, algorithm),
+            _ => continue,
+        };
+        let large = ir.tensors[weight].range.len() > LARGE_LAYER;
+        *algorithm = match isa {
+            Isa::Portable | Isa::Avx2 if large => Algorithm::Matrixmultiply,
+            _ => Algorithm::Tiled,
+        };
+    }
+}

@@ -1,0 +1,108 @@
+//! How a batch is cut: rows to shards, shards to tiles.
+
+use super::{Plan, Program};
+use mlpc_kernels::simd::Isa;
+use std::ops::Range;
+
+/// A tile's arena stays below this, so that it fits the second-level cache
+/// with some room for weights (measured on 1 MB: 0.6 MB is best).
+const ARENA_BYTES: usize = 600 * 1024;
+
+/// Lanes of a tile: more of them do not reuse the weights any better, fewer
+/// than the least waste the register tiles.
+const MOST_LANES: usize = 256;
+const LEAST_LANES: usize = 64;
+
+/// Rows of a shard at the least, so that adding up its gradient is a small
+/// part of its work.
+const SHARD_ROWS: usize = 128;
+
+/// Shards at the most: each has an arena and a gradient of its own.
+const MOST_SHARDS: usize = 16;
+
+/// Work below this stays on one thread: handing it over costs about a tenth.
+const PARALLEL_FLOPS: f64 = 5.0e6;
+
+/// The rows of a tile for an arena of so many features.
+pub(super) fn tile(arena: usize, isa: Isa) -> usize {
+    let fit = ARENA_BYTES / 4 / arena.max(1);
+    fit.clamp(LEAST_LANES, MOST_LANES) / isa.lanes() * isa.lanes()
+}
+
+/// How some rows are cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Split {
+    /// The rows.
+    pub rows: usize,
+    /// Shards that they are cut into.
+    pub shards: usize,
+    /// Tiles of every shard.
+    pub tiles: usize,
+}
+
+impl Split {
+    /// The rows of one shard: the first ones have a row more where the
+    /// division leaves some.
+    pub fn shard(&self, shard: usize) -> Range<usize> {
+        part(0..self.rows, self.shards, shard)
+    }
+
+    /// The rows of one tile of a shard.
+    pub fn tile(&self, shard: usize, tile: usize) -> Range<usize> {
+        part(self.shard(shard), self.tiles, tile)
+    }
+}
+
+/// One of `parts` even parts of a range.
+fn part(whole: Range<usize>, parts: usize, index: usize) -> Range<usize> {
+    let (each, more) = (whole.len() / parts, whole.len() % parts);
+    let start = whole.start + index * each + index.min(more);
+    start..start + each + usize::from(index < more)
+}
+
+impl Plan {
+    /// How a training batch of so many rows is cut.
+    pub fn split_training(&self, rows: usize) -> Split {
+        let flops = 6.0 * self.parameters as f64 * rows as f64;
+        let shards =
+            if flops < PARALLEL_FLOPS { 1 } else { (rows / SHARD_ROWS).clamp(1, MOST_SHARDS) };
+        self.train.split(rows, shards)
+    }
+
+    /// How rows to predict are cut: into shards of a few tiles.
+    pub fn split_prediction(&self, rows: usize) -> Split {
+        let flops = 2.0 * self.parameters as f64 * rows as f64;
+        let shards = if flops < PARALLEL_FLOPS { 1 } else { (rows / self.predict.tile).max(1) };
+        self.predict.split(rows, shards)
+    }
+
+    /// How a training batch of so many rows is cut, and why, in a line.
+    pub fn explain_split(&self, rows: usize) -> String {
+        let split = self.split_training(rows);
+        let mflop = 6.0e-6 * self.parameters as f64 * rows as f64;
+        let why = match split.shards {
+            1 if mflop * 1e6 < PARALLEL_FLOPS => "too little work for a second thread".to_owned(),
+            1 => format!("a shard has at least {SHARD_ROWS} rows"),
+            _ => format!("{SHARD_ROWS} rows or more a shard"),
+        };
+        format!(
+            "a batch of {rows}: about {mflop:.1} MFLOP, {} shard{} ({why}) of {} tile{}",
+            split.shards,
+            if split.shards == 1 { "" } else { "s" },
+            split.tiles,
+            if split.tiles == 1 { "" } else { "s" },
+        )
+    }
+
+    /// Lanes that a tile of so many rows takes: whole vectors.
+    pub fn lanes(&self, rows: usize) -> usize {
+        rows.next_multiple_of(self.options.isa.lanes())
+    }
+}
+
+impl Program {
+    fn split(&self, rows: usize, shards: usize) -> Split {
+        let largest = rows.div_ceil(shards);
+        Split { rows, shards, tiles: largest.div_ceil(self.tile).max(1) }
+    }
+}

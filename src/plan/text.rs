@@ -1,0 +1,124 @@
+//! The plan as stable text: `mlpc plan`, snapshots and debugging share it.
+
+use super::{BufferId, Plan, Program, SlopeOf, Step};
+use crate::check::model::Activation;
+use std::fmt::{self, Write as _};
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let fused = if self.options.fuse { "fused" } else { "unfused" };
+        writeln!(f, "plan {fused}, {}", self.options.isa)?;
+        let state = self.optimizer.state() * self.parameters;
+        writeln!(
+            f,
+            "flat buffers: {} parameters, {} gradient, {state} state of {}",
+            self.parameters,
+            self.parameters,
+            self.optimizer.kind.name(),
+        )?;
+        for tensor in &self.tensors {
+            let shape = tensor.shape.iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
+            writeln!(f, "  {} [{shape}] at {}", tensor.name, tensor.range.start)?;
+        }
+        self.program(f, "train", &self.train)?;
+        self.program(f, "predict", &self.predict)
+    }
+}
+
+impl Plan {
+    fn program(&self, f: &mut fmt::Formatter<'_>, name: &str, program: &Program) -> fmt::Result {
+        let kib = program.arena as f64 * program.tile as f64 * 4.0 / 1024.0;
+        writeln!(
+            f,
+            "{name}: tiles of up to {} rows, arena of {} features ({kib:.1} KiB)",
+            program.tile, program.arena
+        )?;
+        for (at, step) in program.steps.iter().enumerate() {
+            writeln!(f, "  {at:>2} {}", self.step(program, step))?;
+        }
+        match program.output {
+            Some(output) => writeln!(f, "  output {}", buffer(program, output)),
+            None => Ok(()),
+        }
+    }
+
+    fn step(&self, program: &Program, step: &Step) -> String {
+        let b = |id: BufferId| buffer(program, id);
+        let tensor = |id: usize| &self.tensors[id].name;
+        let slope = |s: &SlopeOf| {
+            let kept = if s.kept { "kept at" } else { "from" };
+            format!("slope {} {kept} {}", s.f.name(), b(s.from))
+        };
+        match *step {
+            Step::Load { x, rows } => {
+                let rows = rows.map_or(String::new(), |rows| format!(", {}", b(rows)));
+                format!("load -> {}{rows}", b(x))
+            }
+            Step::Dense { weight, bias, x, z, ending, algorithm } => {
+                let mut text = format!("dense {} {}", tensor(weight), b(x));
+                if let Some(bias) = bias {
+                    let _ = write!(text, " + {}", tensor(bias));
+                }
+                let _ = write!(text, " -> {}", b(z));
+                if let Some(ending) = ending {
+                    let _ = match ending.y == z {
+                        true => write!(text, ", {} in place", ending.f.name()),
+                        false => {
+                            write!(text, ", {} -> {}, slope kept", ending.f.name(), b(ending.y))
+                        }
+                    };
+                }
+                let _ = write!(text, " ({})", algorithm.name());
+                text
+            }
+            Step::Bias { bias, x, z } => format!("bias {} + {} -> {}", b(x), tensor(bias), b(z)),
+            Step::Activate { f, z, y } => format!("{} {} -> {}", f.name(), b(z), b(y)),
+            Step::Softmax { z, y } => format!("softmax {} -> {}", b(z), b(y)),
+            Step::Loss { p, dp } => {
+                format!("loss_gradient {} {} -> {}", self.loss.kind.name(), b(p), b(dp))
+            }
+            Step::LossThrough { activation, z } => format!(
+                "loss_gradient {} through {} {} in place",
+                self.loss.kind.name(),
+                match activation {
+                    Activation::Unary(f) => f.name(),
+                    Activation::Softmax => Activation::SOFTMAX,
+                },
+                b(z)
+            ),
+            Step::Slope { slope: s, dy, dz } => format!("{} * {} -> {}", b(dy), slope(&s), b(dz)),
+            Step::SoftmaxSlope { y, dy, dz } => {
+                format!("slope softmax {} of {} -> {}", b(dy), b(y), b(dz))
+            }
+            Step::WeightGradient { weight, bias, dz, x, rows, algorithm } => {
+                let mut text = format!("weight_gradient {}", tensor(weight));
+                if let Some(bias) = bias {
+                    let _ = write!(text, " and {}", tensor(bias));
+                }
+                let _ = write!(text, " from {}, {}", b(dz), b(rows));
+                if let Some(x) = x {
+                    let _ = write!(text, " <- {}", b(x));
+                }
+                let _ = write!(text, " ({})", algorithm.name());
+                text
+            }
+            Step::BiasGradient { bias, dz } => {
+                format!("bias_gradient {} from {}", tensor(bias), b(dz))
+            }
+            Step::InputGradient { weight, dz, dx, slope: s, algorithm } => {
+                let mut text = format!("input_gradient {} {} -> {}", tensor(weight), b(dz), b(dx));
+                if let Some(s) = s {
+                    let _ = write!(text, ", times {}", slope(&s));
+                }
+                let _ = write!(text, " ({})", algorithm.name());
+                text
+            }
+        }
+    }
+}
+
+/// A buffer with its width and place: `%3[64]@16`.
+fn buffer(program: &Program, id: BufferId) -> String {
+    let buffer = &program.buffers[id];
+    format!("{}[{}]@{}", buffer.name, buffer.width, buffer.offset)
+}

@@ -1,0 +1,226 @@
+//! Training: epochs of mini-batches over a table in memory.
+
+mod init;
+
+pub use init::initial_parameters;
+
+use crate::check::model::{Network, Train};
+use crate::exec::{Batch, Executor, Rows, State, Targets, mean_loss};
+use crate::plan::{Plan, PlanOptions};
+use crate::random::{Stream, random, shuffle};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+/// A table to train on: features `[rows, inputs]` row-major, and targets.
+#[derive(Debug, Clone, Copy)]
+pub struct Table<'a> {
+    /// The features of all rows.
+    pub features: &'a [f32],
+    /// The targets of all rows.
+    pub targets: Targets<'a>,
+    /// The rows to train on.
+    pub train: &'a [u32],
+    /// The rows to validate on; may be empty.
+    pub validation: &'a [u32],
+}
+
+/// What [`Trainer::fit`] tells its caller.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Progress {
+    /// A mini-batch is done: so many rows of the epoch's are.
+    Batch {
+        /// Rows done in this epoch.
+        rows: usize,
+    },
+    /// An epoch is done.
+    Epoch(Epoch),
+}
+
+/// An epoch's result.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Epoch {
+    /// Its number, counted from 1.
+    pub number: usize,
+    /// The mean loss of the rows, each as its mini-batch met it.
+    pub loss: f64,
+    /// The mean loss of the validation rows after the epoch.
+    pub validation: Option<f64>,
+}
+
+/// Training diverged: the loss is not a finite number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("training diverged in epoch {epoch}: the loss is not a finite number")]
+pub struct Diverged {
+    /// The epoch, counted from 1.
+    pub epoch: usize,
+}
+
+/// Trains a network.
+///
+/// The result is a function of the network, the table, the `train` statement,
+/// the initial parameters and the instruction set; the number of threads does
+/// not change a bit of it.
+#[derive(Debug)]
+pub struct Trainer {
+    network: Network,
+    options: Train,
+    executor: Executor,
+    state: State,
+    epochs: usize,
+    order: Vec<u32>,
+    pool: Option<rayon::ThreadPool>,
+}
+
+impl Trainer {
+    /// A trainer that starts from `parameters`, for example
+    /// [`initial_parameters`].
+    ///
+    /// # Panics
+    /// Where the parameters are not as many as the network's.
+    pub fn new(
+        network: &Network,
+        options: &Train,
+        plan: PlanOptions,
+        parameters: Vec<f32>,
+    ) -> Self {
+        let plan = Arc::new(Plan::new(network, plan));
+        let state = State::new(&plan, parameters);
+        let executor = Executor::new(plan, options.batch);
+        Trainer {
+            network: network.clone(),
+            options: options.clone(),
+            executor,
+            state,
+            epochs: 0,
+            order: Vec::new(),
+            pool: None,
+        }
+    }
+
+    /// Uses up to so many threads where the plan says that it pays; 0 stands
+    /// for one a CPU core. Without this, training runs on the calling thread.
+    ///
+    /// # Errors
+    /// Where the operating system gives no threads.
+    pub fn threads(mut self, threads: usize) -> Result<Self, rayon::ThreadPoolBuildError> {
+        let shared = self.executor.plan().split_training(self.options.batch).shards > 1;
+        if threads != 1 && shared {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
+            self.executor = self.executor.parallel(pool.current_num_threads() > 1);
+            self.pool = Some(pool);
+        }
+        Ok(self)
+    }
+
+    /// The threads that training uses.
+    pub fn thread_count(&self) -> usize {
+        self.pool.as_ref().map_or(1, rayon::ThreadPool::current_num_threads)
+    }
+
+    /// The plan that is run.
+    pub fn plan(&self) -> &Plan {
+        self.executor.plan()
+    }
+
+    /// The network.
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// Parameters and optimizer state as they are now.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Epochs done.
+    pub fn epochs(&self) -> usize {
+        self.epochs
+    }
+
+    /// Trains for the epochs that the `train` statement says, or until
+    /// `progress` breaks. Returns the last epoch's result; none where not one
+    /// was finished.
+    ///
+    /// # Errors
+    /// [`Diverged`], with the parameters as they are then.
+    ///
+    /// # Panics
+    /// Where there are no rows to train on, or a slice is shorter than its
+    /// rows need.
+    pub fn fit(
+        &mut self,
+        table: Table<'_>,
+        mut progress: impl FnMut(Progress) -> ControlFlow<()> + Send,
+    ) -> Result<Option<Epoch>, Diverged> {
+        // Entering a pool costs microseconds: the whole loop runs inside.
+        match self.pool.take() {
+            None => self.fit_here(table, &mut progress),
+            Some(pool) => {
+                let result = pool.install(|| self.fit_here(table, &mut progress));
+                self.pool = Some(pool);
+                result
+            }
+        }
+    }
+
+    fn fit_here(
+        &mut self,
+        table: Table<'_>,
+        progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<Option<Epoch>, Diverged> {
+        let mut last = None;
+        while self.epochs < self.options.epochs {
+            let Some(loss) = self.epoch(table, progress)? else { break };
+            let validation = (!table.validation.is_empty()).then(|| {
+                let rows = Rows::Numbers(table.validation);
+                mean_loss(
+                    self.plan(),
+                    &self.state.parameters,
+                    Batch { features: table.features, targets: table.targets, rows },
+                )
+            });
+            let epoch = Epoch { number: self.epochs, loss, validation };
+            last = Some(epoch);
+            if progress(Progress::Epoch(epoch)).is_break() {
+                break;
+            }
+        }
+        Ok(last)
+    }
+
+    /// One epoch; none where `progress` broke it off.
+    fn epoch(
+        &mut self,
+        table: Table<'_>,
+        progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<Option<f64>, Diverged> {
+        self.order.clear();
+        self.order.extend_from_slice(table.train);
+        if self.options.shuffle {
+            // A function of seed and epoch alone, so that a run can go on
+            // from any epoch.
+            let stream = Stream::Shuffle { epoch: self.epochs };
+            shuffle(&mut self.order, &mut random(self.options.seed, stream));
+        }
+        let mut total = 0.0;
+        let mut done = 0;
+        for rows in self.order.chunks(self.options.batch) {
+            let batch = Batch {
+                features: table.features,
+                targets: table.targets,
+                rows: Rows::Numbers(rows),
+            };
+            let loss = self.executor.step(&mut self.state, batch);
+            if !loss.is_finite() {
+                return Err(Diverged { epoch: self.epochs + 1 });
+            }
+            total += loss * rows.len() as f64;
+            done += rows.len();
+            if progress(Progress::Batch { rows: done }).is_break() {
+                return Ok(None);
+            }
+        }
+        self.epochs += 1;
+        Ok(Some(total / done as f64))
+    }
+}

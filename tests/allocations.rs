@@ -1,0 +1,64 @@
+//! Training steps and predictions allocate nothing: a counting allocator
+//! proves it. One test alone, since the count is the whole process's.
+
+#![allow(clippy::unwrap_used)]
+
+use mlpc::check::Limits;
+use mlpc::exec::{Batch, Executor, Predict, Rows, State, Targets};
+use mlpc::plan::{Plan, PlanOptions};
+use mlpc::train::initial_parameters;
+use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+use std::alloc::System;
+use std::sync::Arc;
+
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+#[test]
+fn steps_and_predictions_do_not_allocate() {
+    let texts = [
+        "input 2 -> dense 3 sigmoid -> dense 1 sigmoid; loss mse; sgd 0.1",
+        "input 20 -> dense 150 relu -> dense 110 gelu -> dense 5 softmax; adam",
+        "input 20 -> dense 64 mish -> dense 3; loss huber; rmsprop momentum=0.5",
+        "input 300 -> dense 700 relu -> dense 700 relu -> dense 1; adam",
+    ];
+    for text in texts {
+        let network = mlpc::compile(text).unwrap().network(None, None, &Limits::default()).unwrap();
+        let plan = Plan::new(&network, PlanOptions::default());
+        let rows = 600;
+        let features = vec![0.25; rows * network.inputs];
+        let values = vec![0.5; rows * network.outputs()];
+        let classes = vec![1; rows];
+        let targets = match plan.loss.kind.target() {
+            mlpc_kernels::loss::Target::Class => Targets::Classes(&classes),
+            _ => Targets::Values(&values),
+        };
+        let order: Vec<u32> = (0..rows as u32).rev().collect();
+        let parameters = initial_parameters(&network, 1);
+        let predict = Predict::new(plan.clone(), parameters.clone());
+        let mut state = State::new(&plan, parameters);
+        let mut executor = Executor::new(Arc::new(plan), rows).parallel(true);
+        let mut out = vec![0.0; rows * network.outputs()];
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+        pool.install(|| {
+            let mut work = |count: usize| {
+                for _ in 0..count {
+                    for rows in [Rows::Range(0, 600), Rows::Numbers(&order[..77])] {
+                        executor.step(&mut state, Batch { features: &features, targets, rows });
+                    }
+                    predict.predict(&features, &mut out);
+                }
+            };
+            // The first calls fill the pool of arenas, and a thread's first
+            // theft of a job sets up its queue, whenever that happens: an
+            // allocation per step would show in every round.
+            let least = (0..20).map(|_| {
+                let region = Region::new(ALLOCATOR);
+                work(5);
+                let change = region.change();
+                change.allocations + change.reallocations
+            });
+            assert_eq!(least.min(), Some(0), "{text}");
+        });
+    }
+}

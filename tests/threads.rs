@@ -1,0 +1,94 @@
+//! Same seed, same bits, whatever the number of threads.
+
+#![allow(clippy::unwrap_used)]
+
+use mlpc::check::Limits;
+use mlpc::exec::{Predict, Targets};
+use mlpc::plan::PlanOptions;
+use mlpc::train::{Table, Trainer, initial_parameters};
+use std::ops::ControlFlow;
+
+fn noise(seed: u64, n: usize) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(2).wrapping_add(1);
+    (0..n)
+        .map(|_| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(99_991);
+            (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+        })
+        .collect()
+}
+
+fn bits(x: &[f32]) -> Vec<u32> {
+    x.iter().map(|x| x.to_bits()).collect()
+}
+
+#[test]
+fn training_gives_the_same_bits_on_any_number_of_threads() {
+    // Batches of 700 and, at the end of an epoch, of 300 rows: several
+    // shards, uneven tiles; more parameters than one part of the update.
+    let model = mlpc::compile(
+        "input 20 -> dense 150 relu -> dense 110 gelu -> dense 5 softmax
+         adam 0.01
+         train epochs=3 batch=700 seed=3 validation=0.1",
+    )
+    .unwrap();
+    let network = model.network(None, None, &Limits::default()).unwrap();
+    let rows = 1000u32;
+    let features = noise(1, rows as usize * 20);
+    let classes: Vec<u32> = (0..rows).map(|row| row * 7 % 5).collect();
+    let all: Vec<u32> = (0..rows).collect();
+    let mut runs = Vec::new();
+    for threads in [1, 2, 3, 8] {
+        let start = initial_parameters(&network, model.train.seed);
+        let mut trainer = Trainer::new(&network, &model.train, PlanOptions::default(), start)
+            .threads(threads)
+            .unwrap();
+        assert!(trainer.plan().split_training(700).shards > 1, "nothing to share");
+        let table = Table {
+            features: &features,
+            targets: Targets::Classes(&classes),
+            train: &all[..900],
+            validation: &all[900..],
+        };
+        let mut losses = Vec::new();
+        trainer
+            .fit(table, |progress| {
+                if let mlpc::train::Progress::Epoch(epoch) = progress {
+                    losses.push((epoch.loss.to_bits(), epoch.validation.unwrap().to_bits()));
+                }
+                ControlFlow::Continue(())
+            })
+            .unwrap();
+        assert_eq!(losses.len(), 3);
+        let state = trainer.state();
+        runs.push((threads, bits(&state.parameters), bits(&state.optimizer), losses));
+    }
+    for run in &runs[1..] {
+        assert!(run.1 == runs[0].1, "{} threads: other parameters", run.0);
+        assert!(run.2 == runs[0].2, "{} threads: another optimizer state", run.0);
+        assert_eq!(run.3, runs[0].3, "{} threads: other losses", run.0);
+    }
+}
+
+#[test]
+fn prediction_gives_the_same_bits_however_it_is_cut() {
+    let model = mlpc::compile("input 20 -> dense 150 relu -> dense 110 tanh -> dense 5").unwrap();
+    let network = model.network(None, None, &Limits::default()).unwrap();
+    let rows = 3001;
+    let features = noise(2, rows * 20);
+    let plan = mlpc::plan::Plan::new(&network, PlanOptions::default());
+    let predict = Predict::new(plan, initial_parameters(&network, 1));
+    let mut whole = vec![0.0; rows * 5];
+    predict.predict(&features, &mut whole);
+    for threads in [1, 2, 3, 8] {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let mut out = vec![0.0; rows * 5];
+        pool.install(|| predict.predict_parallel(&features, &mut out));
+        assert!(bits(&out) == bits(&whole), "{threads} threads");
+    }
+    let mut one = [0.0; 5];
+    for row in [0, 1, 17, 3000] {
+        predict.predict(&features[row * 20..(row + 1) * 20], &mut one);
+        assert_eq!(bits(&one), bits(&whole[row * 5..(row + 1) * 5]), "row {row}");
+    }
+}
