@@ -153,6 +153,7 @@ impl Builder {
                 None
             }
             Rule::stray_comma => {
+                let span = Span { end: span.start + 1, ..span };
                 self.error(
                     span,
                     "this `,` separates nothing",
@@ -172,6 +173,18 @@ impl Builder {
                 None
             }
             _ => {
+                // `20%` is one thing to the reader.
+                let touching = open
+                    .current
+                    .as_mut()
+                    .and_then(|stage| stage.args.pop_if(|arg| arg.span().end == span.start));
+                let (span, text) = match touching {
+                    Some(Arg::Value(value) | Arg::Named(_, value)) => {
+                        let atom = &value.atoms[value.atoms.len() - 1];
+                        (atom.span.to(span), format!("{atom}{text}"))
+                    }
+                    _ => (span, text.to_owned()),
+                };
                 self.error(
                     span,
                     format!("`{text}` does not belong here"),
@@ -200,10 +213,12 @@ impl Builder {
         }
         let (what, help) = match &arg {
             Arg::Value(value) => (format!("`{value}`"), "a statement or layer starts with a word"),
-            Arg::Named(name, _) => (
-                format!("the option `{}`", name.value),
-                "an option follows the name of what it belongs to, as in `train epochs=5`",
-            ),
+            Arg::Named(name, _) => {
+                let message = format!("`{}=` stands where a statement or layer starts", name.value);
+                let help = "an option follows a name, as in `train epochs=5`; a name has no `=`";
+                self.error(name.span, message, "expected a name without `=`", help);
+                return open.spoil();
+            }
             Arg::Group(..) => (
                 "a group".to_owned(),
                 "a group follows the name of what it belongs to, as in `repeat 2 ( … )`",

@@ -24,9 +24,15 @@ const MAX_DEPTH: usize = 64;
 /// and comments not counted; a model has five.
 const MAX_LINES: usize = 100_000;
 
-#[derive(pest_derive::Parser)]
-#[grammar = "../grammar/mlp.pest"]
-struct Grammar;
+use grammar::{Grammar, Rule};
+
+/// What pest generates from the grammar has no documentation of its own.
+#[allow(missing_docs)]
+mod grammar {
+    #[derive(pest_derive::Parser)]
+    #[grammar = "../grammar/mlp.pest"]
+    pub(super) struct Grammar;
+}
 
 /// What a text says, as far as it could be read, and what could not.
 #[derive(Debug, Clone, PartialEq)]
