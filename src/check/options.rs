@@ -5,6 +5,7 @@
 use super::model::{Data, Missing, Scale, Train};
 use super::print::number;
 use super::read::{self, extra, named};
+use super::suggest;
 use crate::diag::{Code, Diagnostic, Errors};
 use crate::syntax::ast::{Arg, Stage, Value};
 use crate::syntax::name_text;
@@ -195,9 +196,12 @@ impl<T> Entry<T> {
             }
             Kind::Word { words, set, .. } => {
                 value.word().and_then(|word| set(to, word)).ok_or_else(|| {
-                    let kind = format!("value for {what}");
-                    let plural = format!("values of {what}");
-                    read::unknown(&kind, &plural, &value.to_string(), value.span, &words())
+                    let message = format!("unknown value `{value}` for {what}");
+                    let help =
+                        suggest::help(&value.to_string(), &words(), &format!("values of {what}"));
+                    Diagnostic::error(Code::UnknownWord, message)
+                        .at(value.span, format!("not a value for {what}"))
+                        .help(help)
                 })
             }
         }

@@ -24,14 +24,10 @@ pub(super) fn unknown(
     span: Span,
     vocabulary: &[&str],
 ) -> Diagnostic {
-    let (article, _) = article(kind);
+    let article = if kind.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
     Diagnostic::error(Code::UnknownWord, format!("unknown {kind} `{word}`"))
         .at(span, format!("not {article} {kind}"))
         .help(suggest::help(word, vocabulary, plural))
-}
-
-fn article(noun: &str) -> (&'static str, &str) {
-    (if noun.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" }, noun)
 }
 
 /// A whole number of at least `min`.
@@ -104,9 +100,7 @@ pub(super) fn ranged(what: &str, range: Range, value: &Value) -> Result<f64, Dia
         {
             read.map_err(|error| error.note("it is too large for 32-bit arithmetic"))
         }
-        Some(Atom { kind: AtomKind::Number(x), .. })
-            if read.is_err() && *x > 0.0 && (*x < 1e-30 || *x < 1.0) =>
-        {
+        Some(Atom { kind: AtomKind::Number(x), .. }) if read.is_err() && *x > 0.0 && *x < 1.0 => {
             read.map_err(|error| error.note("32-bit arithmetic rounds it out of the range"))
         }
         _ => read,

@@ -68,9 +68,16 @@ pub fn render<'a>(
     out
 }
 
-/// Text from a file, without the characters that would move the cursor.
+/// Text that may hold some of a file: without the characters that would move
+/// the cursor, and no longer than somebody reads.
 fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\n' { '\u{FFFD}' } else { c }).collect()
+    const MAX: usize = 600;
+    let mut chars = text.chars().map(|c| if c.is_control() && c != '\n' { '\u{FFFD}' } else { c });
+    let mut shown: String = chars.by_ref().take(MAX).collect();
+    if chars.next().is_some() {
+        shown.push('…');
+    }
+    shown
 }
 
 /// The lines of a text that some spans touch.
@@ -84,14 +91,15 @@ struct Window {
 }
 
 impl Window {
-    /// Longer lines are cut on both sides of what is pointed at.
-    const MAX_LINE: usize = 200;
+    /// Longer lines and spans are cut before they are drawn, which takes
+    /// time; the drawing cuts further, to the width of a terminal.
+    const MAX_LINE: usize = 4096;
 
     fn around(text: &str, spans: impl Iterator<Item = Span>) -> Window {
         let (mut start, mut end) = (text.len(), 0);
         for span in spans {
             start = start.min(span.start);
-            end = end.max(span.end);
+            end = end.max(Window::end(span));
         }
         let (start, end) = (floor(text, start.min(text.len())), floor(text, end.min(text.len())));
         let is_break = |b: &u8| matches!(b, b'\n' | b'\r');
@@ -122,6 +130,11 @@ impl Window {
         Window { first_line, shown, places }
     }
 
+    /// The end of what is drawn of a span.
+    fn end(span: Span) -> usize {
+        span.end.min(span.start.saturating_add(Window::MAX_LINE))
+    }
+
     /// Where a span of the text lies in what is shown.
     fn range(&self, span: Span) -> Range<usize> {
         let place = |at: usize| {
@@ -129,7 +142,7 @@ impl Window {
             self.places.get(index).map_or(self.shown.len(), |&(_, shown)| shown)
         };
         let start = place(span.start);
-        start..place(span.end).max(start)
+        start..place(Window::end(span)).max(start)
     }
 }
 

@@ -39,9 +39,9 @@ impl Builder {
     }
 
     /// Adds a statement, and those that an unclosed group swallowed.
-    pub(super) fn statement(&mut self, pair: Pair<'_, Rule>, base: usize, ast: &mut Ast) {
+    pub(super) fn statement(&mut self, pair: Pair<'_, Rule>, ast: &mut Ast) {
         let mut swallowed = Vec::new();
-        match self.chain(pair.into_inner(), base, &mut swallowed) {
+        match self.chain(pair.into_inner(), &mut swallowed) {
             Some(chain) => ast.statements.push(chain),
             None => ast.broken = true,
         }
@@ -49,18 +49,18 @@ impl Builder {
     }
 
     /// The argument of a statement that is nothing but `name=value`.
-    pub(super) fn lone_named(&mut self, pair: Pair<'_, Rule>, base: usize) -> Option<Arg> {
+    pub(super) fn lone_named(&mut self, pair: Pair<'_, Rule>) -> Option<Arg> {
         let mut inner = pair.into_inner();
         let named = inner.next().filter(|first| first.as_rule() == Rule::named)?;
         if inner.next().is_some() {
             return None;
         }
-        self.named(named, base)
+        self.named(named)
     }
 
-    fn span(&self, pair: &Pair<'_, Rule>, base: usize) -> Span {
+    fn span(&self, pair: &Pair<'_, Rule>) -> Span {
         let span = pair.as_span();
-        Span { source: self.source, start: base + span.start(), end: base + span.end() }
+        Span { source: self.source, start: span.start(), end: span.end() }
     }
 
     fn error(&mut self, span: Span, message: impl Into<String>, label: &str, help: &str) {
@@ -69,15 +69,10 @@ impl Builder {
     }
 
     /// `None` where not one stage could be read.
-    fn chain(
-        &mut self,
-        pairs: Pairs<'_, Rule>,
-        base: usize,
-        swallowed: &mut Vec<Chain>,
-    ) -> Option<Chain> {
+    fn chain(&mut self, pairs: Pairs<'_, Rule>, swallowed: &mut Vec<Chain>) -> Option<Chain> {
         let mut open = Open::default();
         for pair in pairs {
-            let span = self.span(&pair, base);
+            let span = self.span(&pair);
             match pair.as_rule() {
                 Rule::arrow => self.arrow(&mut open, span),
                 Rule::wrong_arrow => {
@@ -89,7 +84,7 @@ impl Builder {
                     );
                     self.arrow(&mut open, span);
                 }
-                _ => self.item(&mut open, pair, span, base, swallowed),
+                _ => self.item(&mut open, pair, span, swallowed),
             }
         }
         if let (Some(arrow), None, false) = (open.arrow, &open.current, open.skipping) {
@@ -137,15 +132,14 @@ impl Builder {
         open: &mut Open,
         pair: Pair<'_, Rule>,
         span: Span,
-        base: usize,
         swallowed: &mut Vec<Chain>,
     ) {
         let text = pair.as_str();
         let arg = match pair.as_rule() {
-            Rule::list => self.list(pair, base).map(Arg::Value),
-            Rule::named => self.named(pair, base),
+            Rule::list => self.list(pair).map(Arg::Value),
+            Rule::named => self.named(pair),
             Rule::group => {
-                let (arg, whole) = self.group(pair, base, swallowed);
+                let (arg, whole) = self.group(pair, swallowed);
                 if !whole {
                     if let Some(stage) = &mut open.current {
                         stage.broken = true;
@@ -159,6 +153,7 @@ impl Builder {
                 None
             }
             Rule::stray_comma => {
+                let span = Span { end: span.start + 1, ..span };
                 self.error(
                     span,
                     "this `,` separates nothing",
@@ -178,6 +173,18 @@ impl Builder {
                 None
             }
             _ => {
+                // `20%` is one thing to the reader.
+                let touching = open
+                    .current
+                    .as_mut()
+                    .and_then(|stage| stage.args.pop_if(|arg| arg.span().end == span.start));
+                let (span, text) = match touching {
+                    Some(Arg::Value(value) | Arg::Named(_, value)) => {
+                        let atom = &value.atoms[value.atoms.len() - 1];
+                        (atom.span.to(span), format!("{atom}{text}"))
+                    }
+                    _ => (span, text.to_owned()),
+                };
                 self.error(
                     span,
                     format!("`{text}` does not belong here"),
@@ -206,10 +213,12 @@ impl Builder {
         }
         let (what, help) = match &arg {
             Arg::Value(value) => (format!("`{value}`"), "a statement or layer starts with a word"),
-            Arg::Named(name, _) => (
-                format!("the option `{}`", name.value),
-                "an option follows the name of what it belongs to, as in `train epochs=5`",
-            ),
+            Arg::Named(name, _) => {
+                let message = format!("`{}=` stands where a statement or layer starts", name.value);
+                let help = "an option follows a name, as in `train epochs=5`; a name has no `=`";
+                self.error(name.span, message, "expected a name without `=`", help);
+                return open.spoil();
+            }
             Arg::Group(..) => (
                 "a group".to_owned(),
                 "a group follows the name of what it belongs to, as in `repeat 2 ( … )`",
@@ -220,20 +229,15 @@ impl Builder {
     }
 
     /// The group, and whether all of it could be read.
-    fn group(
-        &mut self,
-        pair: Pair<'_, Rule>,
-        base: usize,
-        swallowed: &mut Vec<Chain>,
-    ) -> (Arg, bool) {
-        let mut span = self.span(&pair, base);
+    fn group(&mut self, pair: Pair<'_, Rule>, swallowed: &mut Vec<Chain>) -> (Arg, bool) {
+        let mut span = self.span(&pair);
         let closed = pair.as_str().ends_with(')')
             && pair.clone().into_inner().any(|inner| inner.as_rule() == Rule::close);
         let mut merged: Option<Chain> = None;
         let mut whole = closed;
         let mut reported = false;
         for inner in pair.into_inner() {
-            let place = self.span(&inner, base);
+            let place = self.span(&inner);
             match inner.as_rule() {
                 Rule::open if !closed => {
                     span = place;
@@ -254,7 +258,7 @@ impl Builder {
                     );
                 }
                 Rule::chain => {
-                    let Some(chain) = self.chain(inner.into_inner(), base, swallowed) else {
+                    let Some(chain) = self.chain(inner.into_inner(), swallowed) else {
                         whole = false;
                         continue;
                     };
@@ -283,10 +287,10 @@ impl Builder {
         (Arg::Group(merged, span), whole)
     }
 
-    fn named(&mut self, pair: Pair<'_, Rule>, base: usize) -> Option<Arg> {
+    fn named(&mut self, pair: Pair<'_, Rule>) -> Option<Arg> {
         let mut inner = pair.into_inner();
         let name = inner.next().expect("`named` starts with a name");
-        let span = self.span(&name, base);
+        let span = self.span(&name);
         let Some(list) = inner.next() else {
             self.errors.push(
                 Diagnostic::error(Code::MissingValue, format!("`{}` has no value", name.as_str()))
@@ -295,19 +299,19 @@ impl Builder {
             );
             return None;
         };
-        let value = self.list(list, base)?;
+        let value = self.list(list)?;
         Some(Arg::Named(Spanned { value: name.as_str().to_owned(), span }, value))
     }
 
     /// The list's values; `None` where one could not be read.
-    fn list(&mut self, pair: Pair<'_, Rule>, base: usize) -> Option<Value> {
+    fn list(&mut self, pair: Pair<'_, Rule>) -> Option<Value> {
         let mut atoms = Vec::new();
         let mut whole = true;
         // A value is due at the start and after each comma.
         let mut due = true;
         let mut last_comma = None;
         for inner in pair.into_inner() {
-            let span = self.span(&inner, base);
+            let span = self.span(&inner);
             if inner.as_rule() == Rule::comma {
                 if due && whole {
                     self.missing_in_list(span);

@@ -16,15 +16,23 @@ use crate::diag::{Code, Diagnostic, Errors, Span};
 use ast::Arg;
 use build::Builder;
 use pest::Parser;
+use pest::iterators::Pair;
 
 /// How deep groups may be nested.
 const MAX_DEPTH: usize = 64;
-/// How many statements a text may have; a model has five.
-const MAX_STATEMENTS: usize = 10_000;
+/// How many statements and lines of statements a text may have, blank lines
+/// and comments not counted; a model has five.
+const MAX_LINES: usize = 100_000;
 
-#[derive(pest_derive::Parser)]
-#[grammar = "../grammar/mlp.pest"]
-struct Grammar;
+use grammar::{Grammar, Rule};
+
+/// What pest generates from the grammar has no documentation of its own.
+#[allow(missing_docs)]
+mod grammar {
+    #[derive(pest_derive::Parser)]
+    #[grammar = "../grammar/mlp.pest"]
+    pub(super) struct Grammar;
+}
 
 /// What a text says, as far as it could be read, and what could not.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,29 +49,17 @@ pub struct Parsed {
 pub fn parse(text: &str, source: u32) -> Parsed {
     let span = |start: usize, end: usize| Span { source, start, end };
     let mut ast = Ast { statements: Vec::new(), span: span(0, text.len()), broken: false };
-    if let Some(at) = too_deep(text) {
+    if let Some((at, message, label)) = unreadable(text) {
         ast.broken = true;
-        let error = Diagnostic::error(Code::Syntax, "groups are nested too deeply")
-            .at(span(at, at + 1), format!("more than {MAX_DEPTH} groups are open here"));
+        let error = Diagnostic::error(Code::Syntax, message).at(span(at, at + 1), label);
         return Parsed { ast, errors: vec![error] };
     }
     let mut builder = Builder::new(source, Errors::default());
-    let mut at = skip(text, 0);
-    while at < text.len() && !builder.errors.full() {
-        if ast.statements.len() >= MAX_STATEMENTS {
-            let error = Diagnostic::error(Code::Syntax, "the text has too many statements")
-                .at(span(at, at), format!("more than {MAX_STATEMENTS} up to here"));
-            builder.errors.push(error);
-            break;
+    let file = Grammar::parse(Rule::file, text).expect("the grammar is total");
+    for pair in file.flat_map(Pair::into_inner) {
+        if pair.as_rule() == Rule::statement && !builder.errors.full() {
+            builder.statement(pair, &mut ast);
         }
-        let pairs = Grammar::parse(Rule::statement, &text[at..])
-            .expect("the grammar is total: whatever is not between statements starts one");
-        for pair in pairs {
-            let end = at + pair.as_span().end();
-            builder.statement(pair, at, &mut ast);
-            at = end;
-        }
-        at = skip(text, at);
     }
     Parsed { ast, errors: builder.errors.into_list() }
 }
@@ -78,21 +74,17 @@ pub(crate) fn parse_named(text: &str, source: u32) -> Result<Arg, Vec<Diagnostic
                 .help("for example `train.epochs=5`, `loss=mae` or `adam=0.01`"),
         ]
     };
-    // The statement `set NAME=VALUE` has the one argument that is looked for.
-    if too_deep(text).is_some() {
+    if unreadable(text).is_some() {
         return Err(malformed());
     }
-    let start = skip(text, 0);
-    let mut pairs = match Grammar::parse(Rule::statement, &text[start..]) {
-        Ok(pairs) => pairs,
-        Err(_) => return Err(malformed()),
+    let file = Grammar::parse(Rule::file, text).expect("the grammar is total");
+    let mut statements =
+        file.flat_map(Pair::into_inner).filter(|pair| pair.as_rule() == Rule::statement);
+    let (Some(statement), None) = (statements.next(), statements.next()) else {
+        return Err(malformed());
     };
-    let pair = pairs.next().expect("a match of a rule is a pair");
-    if skip(text, start + pair.as_span().end()) < text.len() {
-        return Err(malformed());
-    }
     let mut builder = Builder::new(source, Errors::default());
-    let arg = builder.lone_named(pair, start);
+    let arg = builder.lone_named(statement);
     match (arg, builder.errors.into_list()) {
         (Some(arg), errors) if errors.is_empty() => Ok(arg),
         (_, errors) if !errors.is_empty() => Err(errors),
@@ -100,33 +92,42 @@ pub(crate) fn parse_named(text: &str, source: u32) -> Result<Arg, Vec<Diagnostic
     }
 }
 
-/// The first byte at or after `at` that is not between statements.
-fn skip(text: &str, at: usize) -> usize {
-    let pairs = Grammar::parse(Rule::between, &text[at..]).expect("`between` matches nothing, too");
-    at + pairs.as_str().len()
-}
-
-/// The place of the first `(` that is nested too deeply: recursion in the
-/// parser and in all later stages is bounded by it.
-fn too_deep(text: &str) -> Option<usize> {
-    let (mut depth, mut in_string, mut in_comment, mut escaped) = (0usize, false, false, false);
+/// The place of the first thing that makes a text too much to read, what it
+/// is and what to say there: recursion in the parser and in all later stages
+/// is bounded by it, and so is the memory that a file of another kind takes.
+fn unreadable(text: &str) -> Option<(usize, &'static str, String)> {
+    let (mut depth, mut lines, mut filled) = (0usize, 0usize, false);
+    let (mut in_string, mut in_comment, mut escaped) = (false, false, false);
     for (at, byte) in text.bytes().enumerate() {
         match byte {
-            b'\n' | b'\r' => (in_string, in_comment, escaped) = (false, false, false),
+            b'\n' | b'\r' => {
+                lines += usize::from(filled);
+                (filled, in_string, in_comment, escaped) = (false, false, false, false);
+            }
             _ if in_comment => {}
             _ if escaped => escaped = false,
             b'\\' if in_string => escaped = true,
-            b'"' => in_string = !in_string,
+            b'"' => (filled, in_string) = (true, !in_string),
             _ if in_string => {}
             b'#' => in_comment = true,
+            b';' => {
+                lines += usize::from(filled);
+                filled = false;
+            }
+            b' ' | b'\t' => {}
             b'(' => {
-                depth += 1;
+                (filled, depth) = (true, depth + 1);
                 if depth > MAX_DEPTH {
-                    return Some(at);
+                    let label = format!("more than {MAX_DEPTH} groups are open here");
+                    return Some((at, "groups are nested too deeply", label));
                 }
             }
-            b')' => depth = depth.saturating_sub(1),
-            _ => {}
+            b')' => (filled, depth) = (true, depth.saturating_sub(1)),
+            _ => filled = true,
+        }
+        if lines >= MAX_LINES && filled && text.is_char_boundary(at) {
+            let label = format!("more than {MAX_LINES} lines and statements up to here");
+            return Some((at, "the text is too long", label));
         }
     }
     None
