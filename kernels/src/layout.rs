@@ -62,10 +62,10 @@ impl Op for Transpose<'_> {
                         let at = (i + r) * from_stride + j;
                         row.copy_from_slice(&from[at..at + BLOCK]);
                     }
-                    for c in 0..BLOCK {
-                        let at = (j + c) * to_stride + i;
+                    for (c, to) in to[j * to_stride..].chunks_mut(to_stride).take(BLOCK).enumerate()
+                    {
                         let column: [f32; BLOCK] = std::array::from_fn(|r| block[r][c]);
-                        to[at..at + BLOCK].copy_from_slice(&column);
+                        to[i..i + BLOCK].copy_from_slice(&column);
                     }
                 } else {
                     for r in i..i + ni {

@@ -112,24 +112,30 @@ macro_rules! register_tiles {
                 &self, s: S, row: usize, mr: usize, last: usize,
             ) {
                 debug_assert!(row + mr <= self.m && mr <= rows::<S>(NV));
-                // SAFETY (for all the pointer arithmetic below): Gemm::check has
+                // All pointers below stay within their slices: Gemm::check has
                 // proved that A[row..row+mr][0..k], B[0..k][column..column+n′] and
-                // C[row..row+mr][column..column+n′] lie within their slices, where
-                // n′ is (NV − 1)·LANES + last; Tiled::run cuts rows and columns so
-                // that they end at m and n. Loads and stores of the last vector
-                // are masked where it is not whole. Pointers past the last row
-                // or column are made (by wrapping_add) but not read.
-                let load = |at: *const f32, v: usize| unsafe {
-                    let at = at.add(v * S::LANES);
-                    if MASKED && v == NV - 1 { s.load_first(at, last) } else { s.load_ptr(at) }
-                };
-                // SAFETY: as above; `c` comes from the exclusive borrow of C.
-                let store = |value: S::V, at: *mut f32, v: usize| unsafe {
-                    let at = at.add(v * S::LANES);
+                // C[row..row+mr][column..column+n′] do, where n′ is
+                // (NV − 1)·LANES + last, and Tiled::run cuts rows and columns so
+                // that they end at m and n. Pointers past the last row or column
+                // are made (by wrapping_add) but not read.
+                let load = |at: *const f32, v: usize| {
+                    let at = at.wrapping_add(v * S::LANES);
                     if MASKED && v == NV - 1 {
-                        s.store_first(value, at, last);
+                        // SAFETY: the first `last` elements at `at` are in their row.
+                        unsafe { s.load_first(at, last) }
                     } else {
-                        s.store_ptr(value, at);
+                        // SAFETY: a whole vector at `at` is in its row.
+                        unsafe { s.load_ptr(at) }
+                    }
+                };
+                let store = |value: S::V, at: *mut f32, v: usize| {
+                    let at = at.wrapping_add(v * S::LANES);
+                    if MASKED && v == NV - 1 {
+                        // SAFETY: as for loads; C is borrowed exclusively.
+                        unsafe { s.store_first(value, at, last) }
+                    } else {
+                        // SAFETY: as for loads; C is borrowed exclusively.
+                        unsafe { s.store_ptr(value, at) }
                     }
                 };
                 let c_row = |i: usize| self.c.wrapping_add((row + i) * self.c_stride + self.column);
@@ -148,8 +154,9 @@ macro_rules! register_tiles {
                         for _ in 0..self.k {
                             let b_row: [S::V; NV] = std::array::from_fn(|v| load(b, v));
                             $(
-                                // SAFETY: as above.
-                                let factor = s.splat(unsafe { *a.add($i * self.a.row_stride) });
+                                // SAFETY: A[row + $i][l] is in its slice.
+                                let factor = unsafe { *a.wrapping_add($i * self.a.row_stride) };
+                                let factor = s.splat(factor);
                                 for v in 0..NV {
                                     $r[v] = s.mul_add(factor, b_row[v], $r[v]);
                                 }

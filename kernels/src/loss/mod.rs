@@ -148,7 +148,7 @@ impl Loss {
         scale: f32,
         grad: &mut [f32],
     ) -> f64 {
-        assert!(p.len() == y.len() && p.len() == grad.len() && p.len() % tile.width == 0);
+        assert!(p.len() == y.len() && p.len() == grad.len() && p.len().is_multiple_of(tile.width));
         let hyper = self.hyper.map(|x| x as f32);
         self.kind.with(Gradient { isa, tile, hyper, p, y, scale, grad })
     }
@@ -167,7 +167,7 @@ impl Loss {
         y: &[f32],
         scale: f32,
     ) -> f64 {
-        assert!(z.len() == y.len() && z.len() % tile.width == 0);
+        assert!(z.len() == y.len() && z.len().is_multiple_of(tile.width));
         if (self.kind, activation) == (LossKind::Bce, Unary::Sigmoid) {
             return isa.run(SigmoidBce { tile, z, y, scale });
         }
