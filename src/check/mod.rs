@@ -1,16 +1,21 @@
 //! Ast to [`Model`]: names, shapes, ranges and combinations, all errors at
 //! once.
 //!
-//! - [`statements`]: which statement is which, and where one is astray
-//! - [`network`], [`tuned`], [`options`]: what each statement says
-//! - [`agree`], [`size`]: whether they go together and fit the machine
-//! - [`resolve`]: a model and the data's widths to a [`model::Network`]
-//! - [`print`](mod@print): a model as text again; [`set`](mod@set): changes from
+//! - `statements`: which statement is which, and where one is astray
+//! - `network`, `tuned`, [`options`]: what each statement says
+//! - `agree`, `size`: whether they go together and fit the machine
+//! - `resolve`: a model and the data's widths to a [`model::Network`]
+//! - `print`: a model as text again; [`set`](fn@set): changes from
 //!   the command line
 //!
 //! The vocabularies stand in one list each: layers in `network::LAYERS`,
 //! activations, losses and optimizers in the kernels' lists, the options of
 //! `train` and `data` in [`options`].
+
+#![allow(
+    clippy::result_large_err,
+    reason = "an error is made once a compilation, and boxing each would blur the code"
+)]
 
 mod agree;
 pub mod model;

@@ -159,7 +159,7 @@ impl Reader<'_> {
     fn dense(&mut self, stage: &Stage) -> Option<Dense> {
         let mut positional = stage.args.iter().filter(|arg| !matches!(arg, Arg::Named(..)));
         let units = match positional.next() {
-            Some(Arg::Value(value)) => self.units(stage, value, positional.clone().next()),
+            Some(Arg::Value(value)) => self.units(value, positional.clone().next()),
             Some(group) => {
                 self.fail(extra(stage, group, "a group follows `repeat`"));
                 None
@@ -212,7 +212,7 @@ impl Reader<'_> {
 
     /// The width, and whether it is only a guess because the arguments are in
     /// the wrong order.
-    fn units(&mut self, stage: &Stage, value: &Value, next: Option<&Arg>) -> Option<(Width, bool)> {
+    fn units(&mut self, value: &Value, next: Option<&Arg>) -> Option<(Width, bool)> {
         let word = value.word().filter(|word| *word != "auto");
         let Some(word) = word else {
             return Some((self.width("the width of `dense`", value)?, false));
@@ -225,28 +225,30 @@ impl Reader<'_> {
             _ => None,
         };
         let known: Vec<&str> = activations().collect();
-        let meant = match suggest::nearest("auto", &[word]) {
-            Some(_) => None,
-            None => Activation::parse(word).map(|_| word).or(suggest::nearest(word, &known)),
+        let auto = suggest::nearest(word, &["auto"]).is_some();
+        let meant = match auto {
+            true => None,
+            false => Activation::parse(word).map(|_| word).or(suggest::nearest(word, &known)),
         };
         let error = match meant {
             Some(meant) => {
-                let (at, label) = match number {
-                    Some(_) => (value.span, "the width comes first"),
-                    None => (value.span, "expected the width before it"),
+                let label = match number {
+                    Some(_) => "the width comes first",
+                    None => "expected the width before it",
                 };
                 Diagnostic::error(
                     Code::MissingValue,
                     format!("`dense` needs its width before `{word}`"),
                 )
-                .at(at, label)
+                .at(value.span, label)
                 .help(format!("write `dense {} {meant}`", number.unwrap_or("8")))
             }
             None => {
-                refused("the width of `dense`", value, "a whole number of at least 1 or `auto`")
+                let expected = "a whole number of at least 1 or `auto`";
+                let error = refused("the width of `dense`", value, expected);
+                if auto { error.help("did you mean `auto`?") } else { error }
             }
         };
-        let _ = stage;
         self.fail(error);
         Some((Width::Units(1), meant.is_some()))
     }

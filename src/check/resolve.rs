@@ -19,7 +19,7 @@ impl Model {
         {
             Ok(width) => Some(width),
             Err(error) => {
-                errors.push(*error);
+                errors.push(error);
                 None
             }
         };
@@ -73,36 +73,27 @@ const INPUT: Side = Side { takes: "the network takes", has: "input", word: "inpu
 const OUTPUT: Side = Side { takes: "the network gives", has: "output", word: "dense" };
 
 impl Side {
-    fn width(
-        &self,
-        width: Width,
-        data: Option<usize>,
-        span: Span,
-    ) -> Result<usize, Box<Diagnostic>> {
+    fn width(&self, width: Width, data: Option<usize>, span: Span) -> Result<usize, Diagnostic> {
         let Side { takes, has, word } = self;
         let plural = |n: usize| if n == 1 { "" } else { "s" };
         match (width, data) {
-            (Width::Units(units), Some(data)) if units != data => Err(Box::new(
-                Diagnostic::error(
-                    Code::DataShape,
-                    format!("{takes} {units} {has}{}, the data has {data}", plural(units)),
-                )
-                .at(span, format!("expected a width of {data}"))
-                .help(format!("write `{word} {data}`, or `{word} auto` to take it from the data")),
-            )),
-            (Width::Auto, Some(0)) => Err(Box::new(
-                Diagnostic::error(Code::DataShape, format!("the data has no {has}s"))
-                    .at(span, "expected at least one"),
-            )),
+            (Width::Units(units), Some(data)) if units != data => Err(Diagnostic::error(
+                Code::DataShape,
+                format!("{takes} {units} {has}{}, the data has {data}", plural(units)),
+            )
+            .at(span, format!("expected a width of {data}"))
+            .help(format!("write `{word} {data}`, or `{word} auto` to take it from the data"))),
+            (Width::Auto, Some(0)) => {
+                Err(Diagnostic::error(Code::DataShape, format!("the data has no {has}s"))
+                    .at(span, "expected at least one"))
+            }
             (Width::Units(width), _) | (Width::Auto, Some(width)) => Ok(width),
-            (Width::Auto, None) => Err(Box::new(
-                Diagnostic::error(
-                    Code::NeedsData,
-                    format!("the number of {has}s is `auto`, and there is no data"),
-                )
-                .at(span, "unknown without data")
-                .help(format!("name a data file, or write a number, as in `{word} 4`")),
-            )),
+            (Width::Auto, None) => Err(Diagnostic::error(
+                Code::NeedsData,
+                format!("the number of {has}s is `auto`, and there is no data"),
+            )
+            .at(span, "unknown without data")
+            .help(format!("name a data file, or write a number, as in `{word} 4`"))),
         }
     }
 }

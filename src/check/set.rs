@@ -19,7 +19,7 @@ pub fn set<S: AsRef<str>>(parsed: &mut Parsed, sources: &mut Sources, overrides:
         match parse_named(text, source) {
             Ok(Arg::Named(path, value)) => {
                 if let Err(error) = apply(parsed, &path, value) {
-                    parsed.errors.push(*error);
+                    parsed.errors.push(error);
                 }
             }
             Ok(arg) => unreachable!("`parse_named` returns options alone, not {arg:?}"),
@@ -28,7 +28,7 @@ pub fn set<S: AsRef<str>>(parsed: &mut Parsed, sources: &mut Sources, overrides:
     }
 }
 
-fn apply(parsed: &mut Parsed, path: &Spanned<String>, value: Value) -> Result<(), Box<Diagnostic>> {
+fn apply(parsed: &mut Parsed, path: &Spanned<String>, value: Value) -> Result<(), Diagnostic> {
     let part = |text: &str, start: usize| Spanned {
         value: text.to_owned(),
         span: Span {
@@ -46,8 +46,17 @@ fn apply(parsed: &mut Parsed, path: &Spanned<String>, value: Value) -> Result<()
         let words = vocabulary();
         let error =
             read::unknown("statement", "statements", &statement.value, statement.span, &words);
-        return Err(Box::new(error));
+        return Err(error);
     };
+    if let (None, Kind::Train | Kind::Data) = (&option, kind) {
+        let name = &statement.value;
+        return Err(Diagnostic::error(
+            Code::MissingValue,
+            format!("`{name}` is set option by option"),
+        )
+        .at(statement.span, "expected an option after it")
+        .help(format!("write `--set {name}.OPTION=VALUE`")));
+    }
     let of_kind = |chain: &&mut Chain| match (Kind::parse(&chain.stages[0].name.value), kind) {
         (Some(Kind::Optimizer(_)), Kind::Optimizer(_)) => true,
         (found, kind) => found == Some(kind) && found.is_some(),
@@ -64,14 +73,6 @@ fn apply(parsed: &mut Parsed, path: &Spanned<String>, value: Value) -> Result<()
         return Ok(());
     }
     match (option, kind) {
-        (None, Kind::Train | Kind::Data) => {
-            let name = &statement.value;
-            return Err(Box::new(
-                Diagnostic::error(Code::MissingValue, format!("`{name}` is set option by option"))
-                    .at(statement.span, "expected an option after it")
-                    .help(format!("write `{name}.OPTION=VALUE`, as in `train.epochs=5`")),
-            ));
-        }
         (None, Kind::Loss) => *stage = new_stage(statement, None, value),
         (None, _) => replace(stage, tuned::RATE, Arg::Value(value)),
         (Some(option), _) => {

@@ -69,7 +69,7 @@ pub(crate) fn parse_named(text: &str, source: u32) -> Result<Arg, Vec<Diagnostic
     let malformed = || {
         let span = Span { source, start: 0, end: text.len() };
         vec![
-            Diagnostic::error(Code::Syntax, "cannot be set")
+            Diagnostic::error(Code::Syntax, "this sets nothing")
                 .at(span, "expected `statement.option=value`")
                 .help("for example `train.epochs=5`, `loss=mae` or `adam=0.01`"),
         ]
