@@ -81,7 +81,8 @@ impl Op for Transpose<'_> {
     }
 }
 
-/// sums[f] = (sums[f] +) Σ over the lanes of feature f of `[feature][width]`.
+/// Each sum ← (itself +) Σ over the lanes of its feature of a tile
+/// `[feature][width]`.
 ///
 /// # Panics
 /// Where there is not one sum a feature.

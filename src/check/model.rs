@@ -225,7 +225,7 @@ impl Default for Data {
     }
 }
 
-/// A network with every width known: what [`lower`](crate::lower::lower)
+/// A network with every width known: what [`lower`](crate::ir::lower)
 /// takes. Every layer's inputs are the outputs of the one before.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Network {

@@ -3,7 +3,7 @@
 //! The executor takes the plan's steps one after another; it allocates its
 //! memory when it is made and none per step. Work that the plan cuts into
 //! shards runs on the threads of the current rayon pool, if there is one;
-//! shards have gradients of their own, which [`reduce`] adds up in one fixed
+//! shards have gradients of their own, which `reduce` adds up in one fixed
 //! order, so that the result is the same bits whatever the number of threads.
 
 mod predict;

@@ -1,8 +1,8 @@
 //! The plan: how an [`Ir`] is computed on this machine.
 //!
 //! Everything that can be decided before the first batch is decided here:
-//! which nodes run together ([`fuse`](mod@fuse)), where every value lies ([`memory`]),
-//! how a batch is cut into shards and tiles ([`split`]), which kernels run.
+//! which nodes run together (`fuse`), where every value lies (`memory`),
+//! how a batch is cut into shards and tiles (`split`), which kernels run.
 //! The executor takes the steps one after another and decides nothing.
 //!
 //! A batch is cut into *shards*, which may run on different threads and are
@@ -297,7 +297,7 @@ impl Plan {
             let (mut steps, mut buffers, output) = fuse::steps(ir, options.fuse, train);
             choose_algorithms(&mut steps, ir, options.isa);
             let arena = memory::assign(&steps, &mut buffers, output);
-            let tile = split::tile(arena, options.isa);
+            let tile = split::tile(arena, is_large(&ir.tensors), options.isa);
             Program { steps, buffers, arena, output, tile }
         };
         Plan {
@@ -312,13 +312,23 @@ impl Plan {
             predict: program(false),
         }
     }
+
+    /// Whether a layer has more weights than the cache takes.
+    fn is_large(&self) -> bool {
+        is_large(&self.tensors)
+    }
 }
 
-/// Weights of a layer from which on matrixmultiply's packing pays where our
-/// own kernels have 16 registers: at 1024 × 1024 it is 1.25 times as fast as
-/// ours under AVX2; under AVX-512 ours are ahead at every size (measured with
-/// 64 and 512 lanes on one Zen 4 core).
+/// Weights of a layer that the second-level cache does not hold: from here on
+/// tiles are wide. Our own kernels are ahead of matrixmultiply at every size
+/// under AVX2 and AVX-512 but for one (the input gradient under AVX2: 79 to
+/// 94 GFLOP/s), and take no memory per call; the portable ones, which lack a
+/// fused multiply-add on x86-64, hand large layers over.
 const LARGE_LAYER: usize = 256 * 1024;
+
+fn is_large(tensors: &[Tensor]) -> bool {
+    tensors.iter().any(|tensor| tensor.range.len() > LARGE_LAYER)
+}
 
 fn choose_algorithms(steps: &mut [Step], ir: &Ir, isa: Isa) {
     for step in steps {
@@ -330,7 +340,7 @@ fn choose_algorithms(steps: &mut [Step], ir: &Ir, isa: Isa) {
         };
         let large = ir.tensors[weight].range.len() > LARGE_LAYER;
         *algorithm = match isa {
-            Isa::Portable | Isa::Avx2 if large => Algorithm::Matrixmultiply,
+            Isa::Portable if large => Algorithm::Matrixmultiply,
             _ => Algorithm::Tiled,
         };
     }

@@ -13,18 +13,32 @@ const ARENA_BYTES: usize = 600 * 1024;
 const MOST_LANES: usize = 256;
 const LEAST_LANES: usize = 64;
 
+/// The same where a layer has more weights than the cache takes: they are
+/// read, and their gradient is read and written, once a tile.
+const MOST_LANES_LARGE: usize = 512;
+
 /// Rows of a shard at the least, so that adding up its gradient is a small
 /// part of its work.
 const SHARD_ROWS: usize = 128;
 
+/// The same where a layer has more weights than the cache takes.
+const SHARD_ROWS_LARGE: usize = 256;
+
 /// Shards at the most: each has an arena and a gradient of its own.
 const MOST_SHARDS: usize = 16;
+
+/// Bytes that the shards' gradients take at the most.
+const GRADIENT_BYTES: usize = 512 << 20;
 
 /// Work below this stays on one thread: handing it over costs about a tenth.
 const PARALLEL_FLOPS: f64 = 5.0e6;
 
-/// The rows of a tile for an arena of so many features.
-pub(super) fn tile(arena: usize, isa: Isa) -> usize {
+/// The rows of a tile for an arena of so many features; `large` where a layer
+/// has more weights than the cache takes.
+pub(super) fn tile(arena: usize, large: bool, isa: Isa) -> usize {
+    if large {
+        return MOST_LANES_LARGE;
+    }
     let fit = ARENA_BYTES / 4 / arena.max(1);
     fit.clamp(LEAST_LANES, MOST_LANES) / isa.lanes() * isa.lanes()
 }
@@ -64,9 +78,16 @@ impl Plan {
     /// How a training batch of so many rows is cut.
     pub fn split_training(&self, rows: usize) -> Split {
         let flops = 6.0 * self.parameters as f64 * rows as f64;
-        let shards =
-            if flops < PARALLEL_FLOPS { 1 } else { (rows / SHARD_ROWS).clamp(1, MOST_SHARDS) };
+        let fit = GRADIENT_BYTES / (4 * self.parameters);
+        let shards = match flops {
+            f if f < PARALLEL_FLOPS => 1,
+            _ => (rows / self.shard_rows()).clamp(1, MOST_SHARDS.min(fit.max(1))),
+        };
         self.train.split(rows, shards)
+    }
+
+    fn shard_rows(&self) -> usize {
+        if self.is_large() { SHARD_ROWS_LARGE } else { SHARD_ROWS }
     }
 
     /// How rows to predict are cut: into shards of a few tiles.
@@ -82,8 +103,7 @@ impl Plan {
         let mflop = 6.0e-6 * self.parameters as f64 * rows as f64;
         let why = match split.shards {
             1 if mflop * 1e6 < PARALLEL_FLOPS => "too little work for a second thread".to_owned(),
-            1 => format!("a shard has at least {SHARD_ROWS} rows"),
-            _ => format!("{SHARD_ROWS} rows or more a shard"),
+            _ => format!("a shard has at least {} rows", self.shard_rows()),
         };
         format!(
             "a batch of {rows}: about {mflop:.1} MFLOP, {} shard{} ({why}) of {} tile{}",
