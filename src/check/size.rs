@@ -4,6 +4,10 @@ use super::Limits;
 use super::model::{Layer, Model, Width};
 use crate::diag::{Code, Diagnostic};
 
+/// Rows whose activations are in memory at once at the most: a batch is
+/// computed tile by tile, 16 shards of 512 rows (see the plan's split).
+const ROWS_AT_ONCE: usize = 16 * 512;
+
 /// E109 where parameters, gradient, optimizer state and a batch's
 /// activations take more than the machine has. A width that is not known yet
 /// counts as 1: the net is at least that large.
@@ -34,9 +38,10 @@ pub(super) fn check(
         }
         before = width;
     }
+    let rows = model.train.batch.min(ROWS_AT_ONCE) as u128;
     let bytes = parameters
         .and_then(|parameters| parameters.checked_mul(4 * (2 + state)))
-        .zip(features.checked_mul(4).and_then(|row| row.checked_mul(model.train.batch as u128)))
+        .zip(features.checked_mul(4).and_then(|row| row.checked_mul(rows)))
         .and_then(|(parameters, batch)| parameters.checked_add(batch))
         .and_then(|bytes| u64::try_from(bytes).ok());
     let gib = |bytes: u64| format!("{:.1} GiB", bytes as f64 / (1u64 << 30) as f64);

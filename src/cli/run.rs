@@ -245,7 +245,7 @@ impl<'a> Log<'a> {
             ProgressBar::hidden()
         } else {
             // Hidden by itself where stderr is no terminal.
-            ProgressBar::new((train.epochs * rows) as u64)
+            ProgressBar::new(train.epochs.saturating_mul(rows) as u64)
         };
         let style = "{bar:30} {percent:>3}%  {msg}  {elapsed} gone, {eta} to go";
         bar.set_style(ProgressStyle::with_template(style).expect("a valid template"));
@@ -257,7 +257,7 @@ impl<'a> Log<'a> {
         match progress {
             Progress::Batch { rows } => self.show(self.done + rows as u64),
             Progress::Epoch(epoch) => {
-                self.done = (epoch.number * self.rows) as u64;
+                self.done = epoch.number.saturating_mul(self.rows) as u64;
                 if epoch.number >= self.next_line || epoch.number == self.epochs {
                     // 1, 2, 3, … 10, 20, 30, … 100, 200, …
                     let magnitude = 10usize.pow(epoch.number.ilog10());

@@ -7,7 +7,7 @@
 //!     for l in 0..k:
 //!       load NV vectors of B's row l
 //!       for each of the MR rows: broadcast A[row][l], NV multiply-adds
-//!     C ← accumulators
+//!     C ← accumulators, or C + accumulators
 //! ```
 //!
 //! A is broadcast from where it lies, whatever its strides; B's rows are used
@@ -199,7 +199,9 @@ macro_rules! register_tiles {
                 let start = |i: usize| -> [S::V; NV] {
                     match self.start {
                         Start::Zero => [s.splat(0.0); NV],
-                        Start::C => std::array::from_fn(|v| load(c_row(i), v)),
+                        // C is added at the end: small terms added to a large
+                        // sum one by one would lose their bits.
+                        Start::C => [s.splat(0.0); NV],
                         Start::Bias(bias) => [s.splat(bias[row + i]); NV],
                     }
                 };
@@ -222,7 +224,11 @@ macro_rules! register_tiles {
                             b = b.wrapping_add(self.b_stride);
                         }
                         $(for v in 0..NV {
-                            store($r[v], c_row($i), v);
+                            let sum = match self.start {
+                                Start::C => s.add(load(c_row($i), v), $r[v]),
+                                _ => $r[v],
+                            };
+                            store(sum, c_row($i), v);
                         })*
                     })*
                     _ => unreachable!("blocks have 1 to {} rows", rows::<S>(NV)),
