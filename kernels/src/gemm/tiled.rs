@@ -59,64 +59,59 @@ impl Op for Tiled<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let g = self.0;
-        if packs::<S>(g.m, g.k, g.b_stride) {
-            // Taken out and put back: a closure would not be compiled with
-            // this instruction set.
-            let mut panel = PANEL.take();
-            panel.resize(PANEL_ROWS * vectors::<S>() * S::LANES, 0.0);
-            columns(s, g, Some(&mut panel));
-            PANEL.set(panel);
-        } else {
-            columns(s, g, None);
+        let Gemm { m, n, k, a, b, b_stride, c, c_stride, start } = self.0;
+        // Taken out and put back: a closure would not be compiled with this
+        // instruction set.
+        let packs = packs::<S>(m, k, b_stride);
+        let mut packed = if packs { PANEL.take() } else { Vec::new() };
+        if packs {
+            packed.resize(PANEL_ROWS * vectors::<S>() * S::LANES, 0.0);
         }
-    }
-}
-
-/// All blocks of columns, through a packed panel where there is one.
-#[inline(always)]
-fn columns<S: Simd>(s: S, g: Gemm<'_>, mut packed: Option<&mut Vec<f32>>) {
-    let Gemm { m, n, k, a, b, b_stride, c, c_stride, start } = g;
-    let tail = n % S::LANES;
-    let total = n.div_ceil(S::LANES);
-    let blocks = total.div_ceil(vectors::<S>());
-    let mut vector = 0;
-    for block in 0..blocks {
-        // Even blocks: 5 vectors are 3 and 2, not 4 and 1.
-        let nv = (total - vector).div_ceil(blocks - block);
-        let column = vector * S::LANES;
-        let last = if tail > 0 && vector + nv == total { tail } else { S::LANES };
-        let width = (nv - 1) * S::LANES + last;
-        let mut part = 0;
-        loop {
-            let rows = if packed.is_some() { PANEL_ROWS.min(k - part) } else { k };
-            let (b, b_stride) = match &mut packed {
-                // With k = 0 there is no row to begin at.
-                None => (b.get(column..).unwrap_or(&[]), b_stride),
-                Some(panel) => {
-                    for (to, l) in panel.chunks_exact_mut(width).zip(part..part + rows) {
+        // Whole vectors in even blocks, 5 as 3 and 2, not 4 and 1; what is
+        // left of a vector is a block of its own.
+        let whole = n / S::LANES;
+        let blocks = whole.div_ceil(vectors::<S>());
+        let mut column = 0;
+        for block in 0..blocks + usize::from(n % S::LANES > 0) {
+            let nv = match blocks - block.min(blocks) {
+                0 => 1,
+                left => (whole - column / S::LANES).div_ceil(left),
+            };
+            let width = (nv * S::LANES).min(n - column);
+            let mut part = 0;
+            loop {
+                let rows = if packs { PANEL_ROWS.min(k - part) } else { k };
+                let (b, b_stride) = if packs {
+                    for (to, l) in packed.chunks_exact_mut(width).zip(part..part + rows) {
                         let from = l * b_stride + column;
                         to.copy_from_slice(&b[from..from + width]);
                     }
-                    (&panel[..], width)
+                    (&packed[..], width)
+                } else {
+                    // With k = 0 there is no row to begin at.
+                    (b.get(column..).unwrap_or(&[]), b_stride)
+                };
+                let a = Strided { data: a.data.get(part * a.column_stride..).unwrap_or(&[]), ..a };
+                let start = if part > 0 { Start::C } else { start };
+                let c = c.as_mut_ptr();
+                let panel = Panel { m, k: rows, a, b, b_stride, c, c_stride, start, column };
+                match nv {
+                    1 if width < S::LANES => panel.run::<S, 1, true>(s, width),
+                    1 => panel.run::<S, 1, false>(s, width),
+                    2 => panel.run::<S, 2, false>(s, width),
+                    3 => panel.run::<S, 3, false>(s, width),
+                    _ => panel.run::<S, 4, false>(s, width),
                 }
-            };
-            let a = Strided { data: a.data.get(part * a.column_stride..).unwrap_or(&[]), ..a };
-            let start = if part > 0 { Start::C } else { start };
-            let c = c.as_mut_ptr();
-            let panel = Panel { m, k: rows, a, b, b_stride, c, c_stride, start, column };
-            match nv {
-                1 => panel.run::<S, 1>(s, last),
-                2 => panel.run::<S, 2>(s, last),
-                3 => panel.run::<S, 3>(s, last),
-                _ => panel.run::<S, 4>(s, last),
+                part += rows;
+                if part >= k {
+                    break;
+                }
             }
-            part += rows;
-            if part >= k {
-                break;
-            }
+            column += width;
         }
-        vector += nv;
+        if packs {
+            PANEL.set(packed);
+        }
     }
 }
 
@@ -137,22 +132,18 @@ struct Panel<'a> {
 }
 
 impl Panel<'_> {
-    /// All rows of the block; `last` is the number of lanes of its last vector.
+    /// All rows of the block, which is `width` columns wide: `NV` vectors, or
+    /// `MASKED`, a part of one.
     #[inline(always)]
-    fn run<S: Simd, const NV: usize>(&self, s: S, last: usize) {
+    fn run<S: Simd, const NV: usize, const MASKED: bool>(&self, s: S, width: usize) {
         if NV > vectors::<S>() {
             return;
         }
-        let m = self.m;
-        let blocks = m.div_ceil(rows::<S>(NV));
+        let blocks = self.m.div_ceil(rows::<S>(NV));
         let mut row = 0;
         for block in 0..blocks {
-            let mr = (m - row).div_ceil(blocks - block);
-            if last == S::LANES {
-                self.rows::<S, NV, false>(s, row, mr, last);
-            } else {
-                self.rows::<S, NV, true>(s, row, mr, last);
-            }
+            let mr = (self.m - row).div_ceil(blocks - block);
+            self.rows::<S, NV, MASKED>(s, row, mr, width);
             row += mr;
         }
     }
@@ -166,33 +157,32 @@ macro_rules! register_tiles {
             /// `mr` rows from `row` on.
             #[inline(always)]
             fn rows<S: Simd, const NV: usize, const MASKED: bool>(
-                &self, s: S, row: usize, mr: usize, last: usize,
+                &self, s: S, row: usize, mr: usize, width: usize,
             ) {
                 debug_assert!(row + mr <= self.m && mr <= rows::<S>(NV));
                 // All pointers below stay within their slices: Gemm::check has
-                // proved that A[row..row+mr][0..k], B[0..k][column..column+n′] and
-                // C[row..row+mr][column..column+n′] do, where n′ is
-                // (NV − 1)·LANES + last, and `columns` cuts rows, columns and k so
-                // that they end at m, n and k; a packed panel has rows of n′. Pointers past the last row or column
-                // are made (by wrapping_add) but not read.
+                // proved that A[row..row+mr][0..k], B[0..k][column..column+width]
+                // and C[row..row+mr][column..column+width] do, and Tiled::run cuts
+                // rows, columns and k so that they end at m, n and k; a packed
+                // panel has k rows of `width`. `width` is NV vectors, or masked
+                // less than one. Pointers past the last row or column are made
+                // (by wrapping_add) but not read.
                 let load = |at: *const f32, v: usize| {
-                    let at = at.wrapping_add(v * S::LANES);
-                    if MASKED && v == NV - 1 {
-                        // SAFETY: the first `last` elements at `at` are in their row.
-                        unsafe { s.load_first(at, last) }
+                    if MASKED {
+                        // SAFETY: `width` elements at `at` are in their row.
+                        unsafe { s.load_first(at, width) }
                     } else {
-                        // SAFETY: a whole vector at `at` is in its row.
-                        unsafe { s.load_ptr(at) }
+                        // SAFETY: NV vectors at `at` are in their row, and v < NV.
+                        unsafe { s.load_ptr(at.wrapping_add(v * S::LANES)) }
                     }
                 };
                 let store = |value: S::V, at: *mut f32, v: usize| {
-                    let at = at.wrapping_add(v * S::LANES);
-                    if MASKED && v == NV - 1 {
+                    if MASKED {
                         // SAFETY: as for loads; C is borrowed exclusively.
-                        unsafe { s.store_first(value, at, last) }
+                        unsafe { s.store_first(value, at, width) }
                     } else {
                         // SAFETY: as for loads; C is borrowed exclusively.
-                        unsafe { s.store_ptr(value, at) }
+                        unsafe { s.store_ptr(value, at.wrapping_add(v * S::LANES)) }
                     }
                 };
                 let c_row = |i: usize| self.c.wrapping_add((row + i) * self.c_stride + self.column);
