@@ -24,13 +24,19 @@ fn bits(x: &[f32]) -> Vec<u32> {
 
 #[test]
 fn training_gives_the_same_bits_on_any_number_of_threads() {
-    // Batches of 700 and, at the end of an epoch, of 300 rows: several
+    // Shards of one tile, and of several.
+    check_training("input 20 -> dense 150 relu -> dense 110 gelu -> dense 5 softmax", 1);
+    check_training("input 20 -> dense 400 relu -> dense 300 gelu -> dense 5 softmax", 2);
+}
+
+fn check_training(network: &str, tiles: usize) {
+    // Batches of 700 and, at the end of an epoch, of 200 rows: several
     // shards, uneven tiles; more parameters than one part of the update.
-    let model = mlpc::compile(
-        "input 20 -> dense 150 relu -> dense 110 gelu -> dense 5 softmax
+    let model = mlpc::compile(&format!(
+        "{network}
          adam 0.01
-         train epochs=3 batch=700 seed=3 validation=0.1",
-    )
+         train epochs=3 batch=700 seed=3 validation=0.1"
+    ))
     .unwrap();
     let network = model.network(None, None, &Limits::default()).unwrap();
     let rows = 1000u32;
@@ -44,7 +50,9 @@ fn training_gives_the_same_bits_on_any_number_of_threads() {
             Trainer::new(&network, &model.train, PlanOptions::from_environment().unwrap(), start)
                 .threads(threads)
                 .unwrap();
-        assert!(trainer.plan().split_training(700).shards > 1, "nothing to share");
+        let split = trainer.plan().split_training(700);
+        assert!(split.shards > 1, "nothing to share");
+        assert_eq!(split.tiles, tiles);
         let table = Table {
             features: &features,
             targets: Targets::Classes(&classes),

@@ -5,6 +5,7 @@ use super::read::{self, extra, named, refused};
 use super::suggest;
 use crate::diag::{Code, Diagnostic, Errors, Span};
 use crate::syntax::ast::{Arg, AtomKind, Chain, Stage, Value};
+use mlpc_kernels::unary::Spread;
 
 /// The word that a network starts with.
 pub(super) const INPUT: &str = "input";
@@ -384,14 +385,14 @@ fn activations() -> impl Iterator<Item = &'static str> {
 /// sigmoid -> dense 1 sigmoid; loss mse; sgd 0.1` learns XOR in 10,000 steps
 /// from 98 of 100 seeds, from 88 without (1,000 seeds each).
 fn default_init(before: Option<Activation>, activation: Activation) -> Init {
-    use Unary::*;
-    match activation {
-        Activation::Unary(Relu | LeakyRelu | Elu | Gelu | Silu | Softplus | Mish) => Init::HeNormal,
-        Activation::Unary(Selu) => Init::LecunNormal,
-        Activation::Unary(Linear | Sigmoid | Tanh | Softsign) | Activation::Softmax => match before
-        {
-            Some(Activation::Unary(Sigmoid)) => Init::GlorotSigmoid,
-            _ => Init::GlorotUniform,
-        },
+    let spread = |activation: Activation| match activation {
+        Activation::Unary(unary) => unary.spread(),
+        Activation::Softmax => Spread::Keeps,
+    };
+    match (spread(activation), before.map(spread)) {
+        (Spread::Halves, _) => Init::HeNormal,
+        (Spread::Normalizes, _) => Init::LecunNormal,
+        (Spread::Keeps | Spread::Quarters, Some(Spread::Quarters)) => Init::GlorotSigmoid,
+        (Spread::Keeps | Spread::Quarters, _) => Init::GlorotUniform,
     }
 }

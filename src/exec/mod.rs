@@ -99,6 +99,11 @@ impl State {
 #[derive(Debug)]
 pub struct Executor {
     plan: Arc<Plan>,
+    /// Lanes of the largest tile.
+    lanes: usize,
+    /// Shards of the largest batch.
+    most: usize,
+    /// Up to two, or as many as the largest batch has where they run in parallel.
     shards: Vec<Shard>,
     parallel: bool,
 }
@@ -115,6 +120,18 @@ struct Shard {
     loss: f64,
 }
 
+impl Shard {
+    fn new(plan: &Plan, lanes: usize) -> Self {
+        Shard {
+            arena: vec![0.0; plan.train.arena * lanes],
+            targets: vec![0.0; plan.outputs * lanes],
+            classes: vec![0; lanes],
+            gradient: vec![0.0; plan.parameters],
+            loss: 0.0,
+        }
+    }
+}
+
 impl Executor {
     /// An executor for batches of up to `batch` rows. Takes all the memory
     /// that it will ever need.
@@ -122,22 +139,21 @@ impl Executor {
         let split = plan.split_training(batch);
         // A batch of fewer rows may have fewer shards and larger tiles.
         let lanes = plan.lanes(batch).min(plan.train.tile);
-        let shard = || Shard {
-            arena: vec![0.0; plan.train.arena * lanes],
-            targets: vec![0.0; plan.outputs * lanes],
-            classes: vec![0; lanes],
-            gradient: vec![0.0; plan.parameters],
-            loss: 0.0,
-        };
-        let shards = (0..split.shards).map(|_| shard()).collect();
-        Executor { plan, shards, parallel: false }
+        // On one thread one shard's memory does, or two (see `backward`).
+        let shards = (0..split.shards.min(2)).map(|_| Shard::new(&plan, lanes)).collect();
+        Executor { plan, lanes, most: split.shards, shards, parallel: false }
     }
 
-    /// Whether shards run on the threads of the current rayon pool. The
-    /// result is the same bits; call the steps from inside the pool
-    /// (`ThreadPool::install`), since entering it costs some microseconds.
+    /// Whether shards run on the threads of the current rayon pool, each with
+    /// memory of its own, which is taken here. The result is the same bits;
+    /// call the steps from inside the pool (`ThreadPool::install`), since
+    /// entering it costs some microseconds.
     pub fn parallel(mut self, parallel: bool) -> Self {
         self.parallel = parallel;
+        if parallel {
+            let (plan, lanes) = (&self.plan, self.lanes);
+            self.shards.resize_with(self.most, || Shard::new(plan, lanes));
+        }
         self
     }
 
@@ -158,9 +174,9 @@ impl Executor {
     /// Where the batch is empty or larger than the executor was made for, or
     /// a slice is shorter than its rows need.
     pub fn gradient(&mut self, parameters: &[f32], batch: Batch<'_>) -> f64 {
-        let shards = self.backward(parameters, batch);
-        reduce::sum(&mut self.shards[..shards], self.parallel, |_, _| {});
-        self.mean_loss(shards, batch.rows.len())
+        let (loss, shards) = self.backward(parameters, batch);
+        reduce::sum(&mut self.shards[..shards], self.parallel);
+        loss
     }
 
     /// One training step: forward, loss, backward, update. Returns the mean
@@ -169,28 +185,24 @@ impl Executor {
     /// # Panics
     /// As [`Executor::gradient`].
     pub fn step(&mut self, state: &mut State, batch: Batch<'_>) -> f64 {
-        let shards = self.backward(&state.parameters, batch);
+        let (loss, shards) = self.backward(&state.parameters, batch);
         state.step += 1;
         reduce::update(&mut self.shards[..shards], self.parallel, &self.plan, state);
-        self.mean_loss(shards, batch.rows.len())
+        loss
     }
 
-    fn mean_loss(&self, shards: usize, rows: usize) -> f64 {
-        let total: f64 = self.shards[..shards].iter().map(|shard| shard.loss).sum();
-        total / self.plan.loss_terms(rows)
-    }
-
-    /// Forward and backward of every shard; returns how many there were.
-    fn backward(&mut self, parameters: &[f32], batch: Batch<'_>) -> usize {
+    /// Forward and backward of every shard. Returns the mean loss, and how
+    /// many shards hold a part of the gradient.
+    fn backward(&mut self, parameters: &[f32], batch: Batch<'_>) -> (f64, usize) {
         let plan = &*self.plan;
         assert_eq!(parameters.len(), plan.parameters, "parameters of another network");
         let rows = batch.rows.len();
         assert!(rows > 0, "an empty batch");
         let split = plan.split_training(rows);
-        assert!(split.shards <= self.shards.len(), "a batch larger than the executor was made for");
-        let shards = &mut self.shards[..split.shards];
-        let scale = (1.0 / plan.loss_terms(rows)) as f32;
-        let run = |index: usize, shard: &mut Shard| {
+        assert!(split.shards <= self.most, "a batch larger than the executor was made for");
+        let terms = plan.loss_terms(rows);
+        let scale = (1.0 / terms) as f32;
+        let run = |index: usize, shard: &mut Shard, sum: Sum| {
             shard.loss = 0.0;
             for tile in 0..split.tiles {
                 let rows: Range<usize> = split.tile(index, tile);
@@ -198,7 +210,8 @@ impl Executor {
                     continue;
                 }
                 let input = TileInput { batch: &batch, rows, scale };
-                let gradients = Gradients { flat: &mut shard.gradient, first: tile == 0 };
+                let first = tile == 0 && matches!(sum, Sum::New);
+                let gradients = Gradients { flat: &mut shard.gradient, first };
                 shard.loss += run_tile(
                     plan,
                     parameters,
@@ -210,13 +223,45 @@ impl Executor {
                 );
             }
         };
+        let mut total = 0.0;
         if self.parallel && split.shards > 1 {
-            shards.par_iter_mut().enumerate().for_each(|(index, shard)| run(index, shard));
-        } else {
-            shards.iter_mut().enumerate().for_each(|(index, shard)| run(index, shard));
+            let shards = &mut self.shards[..split.shards];
+            let each = |(index, shard)| run(index, shard, Sum::New);
+            shards.par_iter_mut().enumerate().for_each(each);
+            shards.iter().for_each(|shard| total += shard.loss);
+            return (total / terms, split.shards);
         }
-        split.shards
+        // On one thread, a shard of one tile adds its gradient where the sum
+        // is: g₀ + g₁ is the same whether or not g₁ is put down in between.
+        // With more tiles a shard's own sum comes first, here as there.
+        let together = split.tiles == 1 || split.shards == 1;
+        for index in 0..split.shards {
+            let (first, others) = self.shards.split_at_mut(1);
+            let first = &mut first[0];
+            if index == 0 {
+                run(index, first, Sum::New);
+                total += first.loss;
+            } else if together {
+                run(index, first, Sum::Onto);
+                total += first.loss;
+            } else {
+                let second = &mut others[0];
+                run(index, second, Sum::New);
+                total += second.loss;
+                reduce::add(0, &mut first.gradient, std::slice::from_ref(second));
+            }
+        }
+        (total / terms, 1)
     }
+}
+
+/// Where a shard's gradient goes.
+#[derive(Debug, Clone, Copy)]
+enum Sum {
+    /// Into a sum that starts with it.
+    New,
+    /// Onto what is there.
+    Onto,
 }
 
 impl Plan {

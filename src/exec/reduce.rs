@@ -8,14 +8,10 @@ use rayon::prelude::*;
 /// Parameters of a part of the work: the update of one part fits the cache.
 const CHUNK: usize = 16 * 1024;
 
-/// Adds the gradients of all shards into the first one's, in order, and calls
-/// `then` with every part of the sum and where it begins.
-pub(super) fn sum(shards: &mut [Shard], parallel: bool, then: impl Fn(usize, &[f32]) + Sync) {
+/// Adds the gradients of all shards into the first one's, in order.
+pub(super) fn sum(shards: &mut [Shard], parallel: bool) {
     let (first, others) = shards.split_first_mut().expect("a plan has at least one shard");
-    let each = |(index, sum): (usize, &mut [f32])| {
-        add(index * CHUNK, sum, others);
-        then(index * CHUNK, sum);
-    };
+    let each = |(index, sum): (usize, &mut [f32])| add(index * CHUNK, sum, others);
     let sums = &mut first.gradient;
     if parallel && sums.len() > CHUNK {
         sums.par_chunks_mut(CHUNK).enumerate().for_each(each);
@@ -71,7 +67,7 @@ where
 }
 
 /// sum += the same part of every other shard's gradient, in order.
-fn add(start: usize, sum: &mut [f32], others: &[Shard]) {
+pub(super) fn add(start: usize, sum: &mut [f32], others: &[Shard]) {
     let end = start + sum.len();
     for other in others {
         for (sum, g) in sum.iter_mut().zip(&other.gradient[start..end]) {

@@ -1,5 +1,5 @@
 use super::exp::exp_m1;
-use super::{Bound, SlopeFrom, UnaryOp};
+use super::{Bound, SlopeFrom, Spread, UnaryOp};
 use crate::simd::Simd;
 
 pub(super) struct Elu;
@@ -8,6 +8,7 @@ impl UnaryOp for Elu {
     const NAME: &'static str = "elu";
     const DOC: &'static str = "x for x > 0, else eˣ − 1";
     const SLOPE: SlopeFrom = SlopeFrom::Output;
+    const SPREAD: Spread = Spread::Halves;
     const VALUE_BOUND: Bound = Bound::ulp(1.5);
     /// y + 1 of a y that is rounded where it is close to −1.
     const SLOPE_BOUND: Bound = Bound::ulp_or(3.0, 1.0e-7);

@@ -1,5 +1,5 @@
 use super::exp::exp_corrected;
-use super::{Bound, SlopeFrom, UnaryOp};
+use super::{Bound, SlopeFrom, Spread, UnaryOp};
 use crate::simd::Simd;
 
 pub(super) struct Gelu;
@@ -45,6 +45,7 @@ impl UnaryOp for Gelu {
     const NAME: &'static str = "gelu";
     const DOC: &'static str = "x·Φ(x), Φ the normal distribution function (the exact form, by erf)";
     const SLOPE: SlopeFrom = SlopeFrom::Input;
+    const SPREAD: Spread = Spread::Halves;
     const VALUE_BOUND: Bound = Bound::ulp_or(8.0, 1.0e-37);
     /// It passes through 0 at x = −0.7518.
     const SLOPE_BOUND: Bound = Bound::ulp_or(8.0, 2.0e-7);

@@ -1,4 +1,4 @@
-use super::{Bound, SlopeFrom, UnaryOp};
+use super::{Bound, SlopeFrom, Spread, UnaryOp};
 use crate::simd::Simd;
 
 pub(super) struct LeakyRelu;
@@ -10,6 +10,7 @@ impl UnaryOp for LeakyRelu {
     const NAME: &'static str = "leaky_relu";
     const DOC: &'static str = "x for x > 0, else x/100";
     const SLOPE: SlopeFrom = SlopeFrom::Output;
+    const SPREAD: Spread = Spread::Halves;
     const VALUE_BOUND: Bound = Bound::ulp(1.0);
     const SLOPE_BOUND: Bound = Bound::ulp(0.5);
 

@@ -1,5 +1,5 @@
 use super::exp::exp;
-use super::{Bound, SlopeFrom, UnaryOp};
+use super::{Bound, SlopeFrom, Spread, UnaryOp};
 use crate::simd::Simd;
 
 pub(super) struct Mish;
@@ -16,6 +16,7 @@ impl UnaryOp for Mish {
     const NAME: &'static str = "mish";
     const DOC: &'static str = "x·tanh(ln(1 + eˣ)) (Misra 2019)";
     const SLOPE: SlopeFrom = SlopeFrom::Input;
+    const SPREAD: Spread = Spread::Halves;
     /// Where eˣ is a denormal, x times it has lost bits.
     const VALUE_BOUND: Bound = Bound::ulp_or(5.0, 1.0e-43);
     /// It passes through 0 at x = −1.1925.

@@ -32,6 +32,8 @@ pub trait UnaryOp {
     const DOC: &'static str;
     /// What the slope is computed from.
     const SLOPE: SlopeFrom;
+    /// What it does to the spread of a signal.
+    const SPREAD: Spread = Spread::Keeps;
     /// The largest error of `value`, over all f32.
     const VALUE_BOUND: Bound;
     /// The largest error of `slope`, over all f32.
@@ -55,6 +57,20 @@ pub enum SlopeFrom {
     Output,
     /// From x: the forward pass keeps x beside f(x).
     Input,
+}
+
+/// What an activation does to the spread of a signal, which the initial
+/// weights make up for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Spread {
+    /// About the same behind it as before it, for small signals.
+    Keeps,
+    /// Half of the signal is cut off or nearly so: rectifiers.
+    Halves,
+    /// It settles at 1 by itself: self-normalising.
+    Normalizes,
+    /// A slope of at most ¼: the logistic function.
+    Quarters,
 }
 
 /// An error bound: |computed − exact| ≤ `ulp` units in the last place of the
@@ -111,6 +127,11 @@ macro_rules! activations {
             /// What its slope is computed from.
             pub fn slope_from(self) -> SlopeFrom {
                 match self { $(Unary::$Name => $file::$Name::SLOPE),* }
+            }
+
+            /// What it does to the spread of a signal.
+            pub fn spread(self) -> Spread {
+                match self { $(Unary::$Name => $file::$Name::SPREAD),* }
             }
 
             /// The error bounds of value and slope.

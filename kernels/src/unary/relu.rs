@@ -1,4 +1,4 @@
-use super::{Bound, SlopeFrom, UnaryOp};
+use super::{Bound, SlopeFrom, Spread, UnaryOp};
 use crate::simd::Simd;
 
 pub(super) struct Relu;
@@ -7,6 +7,7 @@ impl UnaryOp for Relu {
     const NAME: &'static str = "relu";
     const DOC: &'static str = "max(0, x); slope 0 at 0";
     const SLOPE: SlopeFrom = SlopeFrom::Output;
+    const SPREAD: Spread = Spread::Halves;
     const VALUE_BOUND: Bound = Bound::EXACT;
     const SLOPE_BOUND: Bound = Bound::EXACT;
 

@@ -1,5 +1,5 @@
 use super::exp::exp_m1;
-use super::{Bound, SlopeFrom, UnaryOp};
+use super::{Bound, SlopeFrom, Spread, UnaryOp};
 use crate::simd::Simd;
 
 pub(super) struct Selu;
@@ -12,6 +12,7 @@ impl UnaryOp for Selu {
     const NAME: &'static str = "selu";
     const DOC: &'static str = "λ·x for x > 0, else λ·α·(eˣ − 1), λ = 1.0507…, α = 1.6733…";
     const SLOPE: SlopeFrom = SlopeFrom::Output;
+    const SPREAD: Spread = Spread::Normalizes;
     const VALUE_BOUND: Bound = Bound::ulp(3.0);
     /// y + λα of a y that is rounded where it is close to −λα.
     const SLOPE_BOUND: Bound = Bound::ulp_or(3.0, 3.0e-7);

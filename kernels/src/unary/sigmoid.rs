@@ -1,5 +1,5 @@
 use super::exp::exp_neg_abs;
-use super::{Bound, SlopeFrom, UnaryOp};
+use super::{Bound, SlopeFrom, Spread, UnaryOp};
 use crate::simd::Simd;
 
 pub(super) struct Sigmoid;
@@ -20,6 +20,7 @@ impl UnaryOp for Sigmoid {
     const ALIASES: &'static [&'static str] = &["logistic"];
     const DOC: &'static str = "1/(1 + e^−x)";
     const SLOPE: SlopeFrom = SlopeFrom::Output;
+    const SPREAD: Spread = Spread::Quarters;
     const VALUE_BOUND: Bound = Bound::ulp(2.5);
     /// y·(1 − y) of a y that is rounded where it is close to 1.
     const SLOPE_BOUND: Bound = Bound::ulp_or(4.0, 1.0e-7);

@@ -1,5 +1,5 @@
 use super::sigmoid::both_sides;
-use super::{Bound, SlopeFrom, UnaryOp};
+use super::{Bound, SlopeFrom, Spread, UnaryOp};
 use crate::simd::Simd;
 
 pub(super) struct Silu;
@@ -9,6 +9,7 @@ impl UnaryOp for Silu {
     const ALIASES: &'static [&'static str] = &["swish"];
     const DOC: &'static str = "x/(1 + e^−x)";
     const SLOPE: SlopeFrom = SlopeFrom::Input;
+    const SPREAD: Spread = Spread::Halves;
     /// Where the sigmoid is a denormal, x times it has lost bits.
     const VALUE_BOUND: Bound = Bound::ulp_or(3.0, 1.0e-43);
     /// It passes through 0 at x = −1.2785.

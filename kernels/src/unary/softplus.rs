@@ -1,5 +1,5 @@
 use super::exp::{exp_m1, exp_neg_abs, ln_1p};
-use super::{Bound, SlopeFrom, UnaryOp};
+use super::{Bound, SlopeFrom, Spread, UnaryOp};
 use crate::simd::Simd;
 
 pub(super) struct Softplus;
@@ -14,6 +14,7 @@ impl UnaryOp for Softplus {
     const NAME: &'static str = "softplus";
     const DOC: &'static str = "ln(1 + eˣ)";
     const SLOPE: SlopeFrom = SlopeFrom::Output;
+    const SPREAD: Spread = Spread::Halves;
     const VALUE_BOUND: Bound = Bound::ulp(3.0);
     const SLOPE_BOUND: Bound = Bound::ulp_or(4.0, 1.0e-37);
 
