@@ -130,7 +130,7 @@ codes! {
     GoldenRow = 304, "A model file does not reproduce its own golden rows.";
     Usage = 401, "The command line asks for something that cannot be done.";
     Output = 402, "A result cannot be written.";
-    Diverged = 403, "Training diverged: the loss is not a finite number.";
+    Diverged = 403, "Training diverged: the loss or a parameter is not a finite number.";
 }
 
 impl fmt::Display for Code {

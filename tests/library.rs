@@ -117,3 +117,21 @@ fn a_damaged_model_does_not_pass_its_golden_rows() {
     let error = Predictor::load(&path, PlanOptions::default()).unwrap_err().to_string();
     assert!(error.contains("E304") && error.contains("golden row"), "{error}");
 }
+
+#[test]
+fn a_last_step_that_overflows_is_divergence() {
+    let model = mlpc::compile("input 1 -> dense 1; sgd 1e38; train epochs=1 batch=2").unwrap();
+    let network = model.network(None, None, &Limits::default()).unwrap();
+    let options = PlanOptions::from_environment().unwrap();
+    let mut trainer = Trainer::new(&network, &model.train, options, vec![1.0, 0.0]);
+    let table = train::Table {
+        features: &[100.0, 200.0],
+        targets: exec::Targets::Values(&[0.0, 0.0]),
+        train: &[0, 1],
+        validation: &[],
+    };
+    // The loss itself, before the step, is finite.
+    let result = trainer.fit(table, |_| ControlFlow::Continue(()));
+    assert_eq!(result.unwrap_err().epoch, 1);
+    assert_eq!(trainer.epochs(), 0);
+}

@@ -45,38 +45,32 @@ struct Transpose<'a> {
 
 impl Op for Transpose<'_> {
     type Output = ();
-    /// Blocks of 8 by 8 keep both sides within a few cache lines.
+    /// Blocks of 8 by 8, then the edges one by one.
     #[inline(always)]
-    fn run<S: Simd>(self, _: S) {
+    fn run<S: Simd>(self, s: S) {
         const BLOCK: usize = 8;
         let Transpose { rows, columns, from, from_stride, to, to_stride } = self;
-        let mut i = 0;
-        while i < rows {
-            let ni = BLOCK.min(rows - i);
-            let mut j = 0;
-            while j < columns {
-                let nj = BLOCK.min(columns - j);
-                if ni == BLOCK && nj == BLOCK {
-                    let mut block = [[0.0f32; BLOCK]; BLOCK];
-                    for (r, row) in block.iter_mut().enumerate() {
-                        let at = (i + r) * from_stride + j;
-                        row.copy_from_slice(&from[at..at + BLOCK]);
-                    }
-                    for (c, to) in to[j * to_stride..].chunks_mut(to_stride).take(BLOCK).enumerate()
-                    {
-                        let column: [f32; BLOCK] = std::array::from_fn(|r| block[r][c]);
-                        to[i..i + BLOCK].copy_from_slice(&column);
-                    }
-                } else {
-                    for r in i..i + ni {
-                        for c in j..j + nj {
-                            to[c * to_stride + r] = from[r * from_stride + c];
-                        }
-                    }
+        let (whole_rows, whole_columns) = (rows - rows % BLOCK, columns - columns % BLOCK);
+        for i in (0..whole_rows).step_by(BLOCK) {
+            for j in (0..whole_columns).step_by(BLOCK) {
+                // SAFETY: i + 8 ≤ rows and j + 8 ≤ columns; `transpose` has
+                // checked that all rows and columns lie within their slices,
+                // and `to` is borrowed exclusively.
+                unsafe {
+                    s.transpose8(
+                        from.as_ptr().add(i * from_stride + j),
+                        from_stride,
+                        to.as_mut_ptr().add(j * to_stride + i),
+                        to_stride,
+                    );
                 }
-                j += BLOCK;
             }
-            i += BLOCK;
+        }
+        for i in 0..rows {
+            let start = if i < whole_rows { whole_columns } else { 0 };
+            for j in start..columns {
+                to[j * to_stride + i] = from[i * from_stride + j];
+            }
         }
     }
 }

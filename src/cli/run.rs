@@ -56,7 +56,8 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         .threads(args.machine.threads)
         .map_err(super::no_threads)?;
 
-    context.say(format!("{}: {} rows", args.data.display(), table.rows()));
+    let rows = table.rows();
+    context.say(format!("{}: {rows} row{}", args.data.display(), plural(rows)));
     dataset.schema.describe().iter().for_each(|line| context.say(format!("  {line}")));
     dataset.notes.iter().for_each(|note| context.say(format!("note: {note}")));
     context.say(describe_network(&network));
@@ -214,17 +215,23 @@ fn describe_training(train: &Train, dataset: &Dataset, trainer: &Trainer) -> Str
         n => format!(", {n} held out"),
     };
     format!(
-        "training: {} rows{held_out}, {} epochs, batch {}, {} {}, seed {}, {}, {} thread{}",
+        "training: {} row{}{held_out}, {} epoch{}, batch {}, {} {}, seed {}, {}, {} thread{}",
         dataset.train.len(),
+        plural(dataset.train.len()),
         train.epochs,
+        plural(train.epochs),
         train.batch,
         plan.optimizer.kind.name(),
         plan.optimizer.rate,
         train.seed,
         plan.options.isa,
         trainer.thread_count(),
-        if trainer.thread_count() == 1 { "" } else { "s" },
+        plural(trainer.thread_count()),
     )
+}
+
+fn plural(n: usize) -> &'static str {
+    if n == 1 { "" } else { "s" }
 }
 
 /// Progress on stderr: a bar on a terminal, and a line for every epoch at

@@ -47,9 +47,9 @@ pub struct Epoch {
     pub validation: Option<f64>,
 }
 
-/// Training diverged: the loss is not a finite number.
+/// Training diverged: the loss or a parameter is not a finite number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("training diverged in epoch {epoch}: the loss is not a finite number")]
+#[error("training diverged in epoch {epoch}: the loss or a parameter is not a finite number")]
 pub struct Diverged {
     /// The epoch, counted from 1.
     pub epoch: usize,
@@ -219,6 +219,10 @@ impl Trainer {
             if progress(Progress::Batch { rows: done }).is_break() {
                 return Ok(None);
             }
+        }
+        // A step that overflows shows in the loss of the next one only.
+        if !self.state.parameters.iter().all(|p| p.is_finite()) {
+            return Err(Diverged { epoch: self.epochs + 1 });
         }
         self.epochs += 1;
         Ok(Some(total / done as f64))

@@ -148,6 +148,21 @@ impl Simd for Portable {
         ((a[0] + a[4]) + (a[2] + a[6])) + ((a[1] + a[5]) + (a[3] + a[7]))
     }
     #[inline(always)]
+    unsafe fn transpose8(
+        self,
+        from: *const f32,
+        from_stride: usize,
+        to: *mut f32,
+        to_stride: usize,
+    ) {
+        // SAFETY: the caller vouches for 8 readable rows of 8.
+        let rows = std::array::from_fn(|i| unsafe { self.load_ptr(from.add(i * from_stride)) });
+        for (j, column) in f32x8::transpose(rows).into_iter().enumerate() {
+            // SAFETY: the caller vouches for 8 writable rows of 8.
+            unsafe { self.store_ptr(column, to.add(j * to_stride)) }
+        }
+    }
+    #[inline(always)]
     fn map(self, a: f32x8, f: impl Fn(f32) -> f32) -> f32x8 {
         f32x8::new(a.to_array().map(f))
     }

@@ -208,6 +208,17 @@ impl Simd for Avx2 {
         }
     }
     #[inline(always)]
+    unsafe fn transpose8(
+        self,
+        from: *const f32,
+        from_stride: usize,
+        to: *mut f32,
+        to_stride: usize,
+    ) {
+        // SAFETY: the token, which includes AVX2; the caller vouches for the memory.
+        unsafe { transpose8(from, from_stride, to, to_stride) }
+    }
+    #[inline(always)]
     fn map(self, a: __m256, f: impl Fn(f32) -> f32) -> __m256 {
         let mut lanes = [0.0; 8];
         self.store(a, &mut lanes);
@@ -288,6 +299,17 @@ impl Simd for Avx512 {
         unsafe { _mm512_reduce_add_ps(a) }
     }
     #[inline(always)]
+    unsafe fn transpose8(
+        self,
+        from: *const f32,
+        from_stride: usize,
+        to: *mut f32,
+        to_stride: usize,
+    ) {
+        // SAFETY: the token, which includes AVX2; the caller vouches for the memory.
+        unsafe { transpose8(from, from_stride, to, to_stride) }
+    }
+    #[inline(always)]
     fn map(self, a: __m512, f: impl Fn(f32) -> f32) -> __m512 {
         let mut lanes = [0.0; 16];
         self.store(a, &mut lanes);
@@ -299,4 +321,38 @@ impl Simd for Avx512 {
 #[inline(always)]
 fn first16(n: usize) -> __mmask16 {
     ((1u32 << n) - 1) as u16
+}
+
+/// Transposes 8 by 8 in three rounds of exchanges: of single lanes, of pairs,
+/// of halves.
+///
+/// # Safety
+/// The CPU has AVX; the memory is as [`Simd::transpose8`] says.
+#[inline(always)]
+unsafe fn transpose8(from: *const f32, from_stride: usize, to: *mut f32, to_stride: usize) {
+    // SAFETY: the caller vouches for the CPU and for 8 rows of 8 on both sides.
+    unsafe {
+        let row = |i: usize| _mm256_loadu_ps(from.add(i * from_stride));
+        let (r0, r1, r2, r3) = (row(0), row(1), row(2), row(3));
+        let (r4, r5, r6, r7) = (row(4), row(5), row(6), row(7));
+        let (a0, a1) = (_mm256_unpacklo_ps(r0, r1), _mm256_unpackhi_ps(r0, r1));
+        let (a2, a3) = (_mm256_unpacklo_ps(r2, r3), _mm256_unpackhi_ps(r2, r3));
+        let (a4, a5) = (_mm256_unpacklo_ps(r4, r5), _mm256_unpackhi_ps(r4, r5));
+        let (a6, a7) = (_mm256_unpacklo_ps(r6, r7), _mm256_unpackhi_ps(r6, r7));
+        const LOW: i32 = 0b01_00_01_00;
+        const HIGH: i32 = 0b11_10_11_10;
+        let (b0, b1) = (_mm256_shuffle_ps::<LOW>(a0, a2), _mm256_shuffle_ps::<HIGH>(a0, a2));
+        let (b2, b3) = (_mm256_shuffle_ps::<LOW>(a1, a3), _mm256_shuffle_ps::<HIGH>(a1, a3));
+        let (b4, b5) = (_mm256_shuffle_ps::<LOW>(a4, a6), _mm256_shuffle_ps::<HIGH>(a4, a6));
+        let (b6, b7) = (_mm256_shuffle_ps::<LOW>(a5, a7), _mm256_shuffle_ps::<HIGH>(a5, a7));
+        let store = |j: usize, column: __m256| _mm256_storeu_ps(to.add(j * to_stride), column);
+        store(0, _mm256_permute2f128_ps::<0x20>(b0, b4));
+        store(1, _mm256_permute2f128_ps::<0x20>(b1, b5));
+        store(2, _mm256_permute2f128_ps::<0x20>(b2, b6));
+        store(3, _mm256_permute2f128_ps::<0x20>(b3, b7));
+        store(4, _mm256_permute2f128_ps::<0x31>(b0, b4));
+        store(5, _mm256_permute2f128_ps::<0x31>(b1, b5));
+        store(6, _mm256_permute2f128_ps::<0x31>(b2, b6));
+        store(7, _mm256_permute2f128_ps::<0x31>(b3, b7));
+    }
 }

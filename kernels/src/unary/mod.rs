@@ -17,7 +17,7 @@ mod softplus;
 mod softsign;
 mod tanh;
 
-pub mod exp;
+pub(crate) mod exp;
 
 use crate::simd::{Isa, Op, Simd};
 use std::marker::PhantomData;
