@@ -34,7 +34,7 @@ fn exp_m1_reduced<S: Simd>(s: S, r: S::V) -> S::V {
 /// eˣ for every f32: at most 1 ULP (1.5 without fused multiply-add), denormal
 /// results included; e^−∞ = 0, e^∞ = ∞, NaN stays NaN.
 #[inline(always)]
-pub fn exp<S: Simd>(s: S, x: S::V) -> S::V {
+pub(crate) fn exp<S: Simd>(s: S, x: S::V) -> S::V {
     // Beyond these the result is 0 or ∞ whatever x is; NaN passes both.
     let x = s.max(s.splat(-104.0), x);
     let x = s.min(s.splat(89.0), x);
@@ -44,7 +44,7 @@ pub fn exp<S: Simd>(s: S, x: S::V) -> S::V {
 
 /// e^(x + low) for x ≤ 0 and a correction `low` of at most 0.1.
 #[inline(always)]
-pub fn exp_corrected<S: Simd>(s: S, x: S::V, low: S::V) -> S::V {
+pub(crate) fn exp_corrected<S: Simd>(s: S, x: S::V, low: S::V) -> S::V {
     let x = s.max(s.splat(-104.0), x);
     let (n, r) = reduce(s, x);
     s.scale(s.add(s.splat(1.0), exp_m1_reduced(s, s.add(r, low))), n)
@@ -52,7 +52,7 @@ pub fn exp_corrected<S: Simd>(s: S, x: S::V, low: S::V) -> S::V {
 
 /// eˣ − 1 for x ≤ 88, without cancellation near 0; at most 1.5 ULP.
 #[inline(always)]
-pub fn exp_m1<S: Simd>(s: S, x: S::V) -> S::V {
+pub(crate) fn exp_m1<S: Simd>(s: S, x: S::V) -> S::V {
     let x = s.max(s.splat(-104.0), x);
     let (n, r) = reduce(s, x);
     let power = s.scale(s.splat(1.0), n);
@@ -62,7 +62,7 @@ pub fn exp_m1<S: Simd>(s: S, x: S::V) -> S::V {
 
 /// ln(1 + u) for 0 ≤ u ≤ 1, by 2·artanh(u/(2+u)); at most 2 ULP.
 #[inline(always)]
-pub fn ln_1p<S: Simd>(s: S, u: S::V) -> S::V {
+pub(crate) fn ln_1p<S: Simd>(s: S, u: S::V) -> S::V {
     // (artanh t / t − 1)/t² for t² ≤ 1/9.
     const TAIL: [f32; 4] = [0.140_152_96, 0.139_989_96, 0.200_108_81, 0.333_332_06];
     let t = s.div(u, s.add(s.splat(2.0), u));
@@ -73,7 +73,7 @@ pub fn ln_1p<S: Simd>(s: S, u: S::V) -> S::V {
 
 /// e^−|x|, which never overflows, clamped as [`exp`] is.
 #[inline(always)]
-pub fn exp_neg_abs<S: Simd>(s: S, x: S::V) -> S::V {
+pub(crate) fn exp_neg_abs<S: Simd>(s: S, x: S::V) -> S::V {
     let x = s.max(s.splat(-104.0), s.neg(s.abs(x)));
     let (n, r) = reduce(s, x);
     s.scale(s.add(s.splat(1.0), exp_m1_reduced(s, r)), n)
