@@ -13,7 +13,8 @@ mod tile;
 
 pub use predict::{Predict, mean_loss};
 
-use crate::plan::Plan;
+use crate::plan::{Plan, Step};
+use mlpc_kernels::gemm::Algorithm;
 use rayon::prelude::*;
 use std::ops::Range;
 use std::sync::Arc;
@@ -103,6 +104,9 @@ pub struct Executor {
     lanes: usize,
     /// Shards of the largest batch.
     most: usize,
+    /// Whether a tile's weight gradient is added to the shard's in one
+    /// addition: ours are, matrixmultiply adds one for every 256 rows or so.
+    tiled: bool,
     /// Up to two, or as many as the largest batch has where they run in parallel.
     shards: Vec<Shard>,
     parallel: bool,
@@ -138,10 +142,13 @@ impl Executor {
     pub fn new(plan: Arc<Plan>, batch: usize) -> Self {
         let split = plan.split_training(batch);
         // A batch of fewer rows may have fewer shards and larger tiles.
-        let lanes = plan.lanes(batch).min(plan.train.tile);
+        let lanes = plan.lanes(batch.min(plan.train.tile));
         // On one thread one shard's memory does, or two (see `backward`).
         let shards = (0..split.shards.min(2)).map(|_| Shard::new(&plan, lanes)).collect();
-        Executor { plan, lanes, most: split.shards, shards, parallel: false }
+        let tiled = !plan.train.steps.iter().any(|step| {
+            matches!(step, Step::WeightGradient { algorithm: Algorithm::Matrixmultiply, .. })
+        });
+        Executor { plan, lanes, most: split.shards, tiled, shards, parallel: false }
     }
 
     /// Whether shards run on the threads of the current rayon pool, each with
@@ -234,7 +241,7 @@ impl Executor {
         // On one thread, a shard of one tile adds its gradient where the sum
         // is: g₀ + g₁ is the same whether or not g₁ is put down in between.
         // With more tiles a shard's own sum comes first, here as there.
-        let together = split.tiles == 1 || split.shards == 1;
+        let together = split.tiles == 1 && self.tiled;
         for index in 0..split.shards {
             let (first, others) = self.shards.split_at_mut(1);
             let first = &mut first[0];

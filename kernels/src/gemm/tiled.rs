@@ -38,7 +38,9 @@ const fn rows<S: Simd>(nv: usize) -> usize {
 }
 
 /// Rows of B in a packed panel: 64 columns of them fill half of a second-level
-/// cache of 256 KB, and C is read and written once for so many.
+/// cache of 256 KB, and C is read and written once for so many. With k of at
+/// most this, [`Start::C`] is one addition an element; the executor relies on
+/// it for tiles of up to 512 rows.
 const PANEL_ROWS: usize = 512;
 
 /// Whether a block of B's columns is copied together first. A narrow block
