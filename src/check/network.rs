@@ -383,7 +383,7 @@ fn activations() -> impl Iterator<Item = &'static str> {
 /// keeps the signal's size through this activation. A layer behind a sigmoid
 /// makes up for the slope of at most ¼ there; so started, `input 2 -> dense 3
 /// sigmoid -> dense 1 sigmoid; loss mse; sgd 0.1` learns XOR in 10,000 steps
-/// from 98 of 100 seeds, from 88 without (1,000 seeds each).
+/// from 196 of the seeds 0 to 199; with `glorot_uniform` from 167.
 fn default_init(before: Option<Activation>, activation: Activation) -> Init {
     let spread = |activation: Activation| match activation {
         Activation::Unary(unary) => unary.spread(),
