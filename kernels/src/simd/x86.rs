@@ -72,7 +72,7 @@ macro_rules! lanewise {
     )*};
 }
 
-/// Loads and stores of whole vectors through slices and pointers.
+/// Loads, stores and transposition through slices and pointers.
 macro_rules! memory {
     ($lanes:literal, $load:ident, $store:ident) => {
         #[inline(always)]
@@ -96,6 +96,17 @@ macro_rules! memory {
         unsafe fn store_ptr(self, v: Self::V, to: *mut f32) {
             // SAFETY: the token; the caller vouches for the memory.
             unsafe { $store(to, v) }
+        }
+        #[inline(always)]
+        unsafe fn transpose8(
+            self,
+            from: *const f32,
+            from_stride: usize,
+            to: *mut f32,
+            to_stride: usize,
+        ) {
+            // SAFETY: the token, which includes AVX2; the caller vouches for the memory.
+            unsafe { transpose8(from, from_stride, to, to_stride) }
         }
     };
 }
@@ -208,17 +219,6 @@ impl Simd for Avx2 {
         }
     }
     #[inline(always)]
-    unsafe fn transpose8(
-        self,
-        from: *const f32,
-        from_stride: usize,
-        to: *mut f32,
-        to_stride: usize,
-    ) {
-        // SAFETY: the token, which includes AVX2; the caller vouches for the memory.
-        unsafe { transpose8(from, from_stride, to, to_stride) }
-    }
-    #[inline(always)]
     fn map(self, a: __m256, f: impl Fn(f32) -> f32) -> __m256 {
         let mut lanes = [0.0; 8];
         self.store(a, &mut lanes);
@@ -297,17 +297,6 @@ impl Simd for Avx512 {
     fn sum(self, a: __m512) -> f32 {
         // SAFETY: the token.
         unsafe { _mm512_reduce_add_ps(a) }
-    }
-    #[inline(always)]
-    unsafe fn transpose8(
-        self,
-        from: *const f32,
-        from_stride: usize,
-        to: *mut f32,
-        to_stride: usize,
-    ) {
-        // SAFETY: the token, which includes AVX2; the caller vouches for the memory.
-        unsafe { transpose8(from, from_stride, to, to_stride) }
     }
     #[inline(always)]
     fn map(self, a: __m512, f: impl Fn(f32) -> f32) -> __m512 {
