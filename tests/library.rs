@@ -3,10 +3,10 @@
 
 #![allow(clippy::unwrap_used)]
 
-use csv::{ByteRecord, StringRecord};
+use csv::StringRecord;
 use mlpc::Predictor;
 use mlpc::check::Limits;
-use mlpc::data::{Dataset, Decoder, Encoder, Table, Targets};
+use mlpc::data::{Batch, Dataset, Decoder, Encoder, Table, Targets};
 use mlpc::exec;
 use mlpc::file::{StoredModel, StoredTensor, golden, save};
 use mlpc::plan::PlanOptions;
@@ -80,9 +80,9 @@ fn a_saved_model_predicts_raw_rows_from_many_threads() {
 
     let schema = predictor.schema().unwrap();
     let header = ["petal_width", "petal_length", "sepal_width", "sepal_length"].map(String::from);
-    let mut encoder = Encoder::new(schema, "a request", &header).unwrap();
-    let mut features = Vec::new();
-    encoder.encode(1, &ByteRecord::from(vec!["0.2", "1.4", "3.5", "5.1"]), &mut features).unwrap();
+    let encoder = Encoder::new(schema, "a request", &header).unwrap();
+    let row = Batch::of_row("a request", ["0.2", "1.4", "3.5", "5.1"]);
+    let features = encoder.encode(&row).unwrap().features;
 
     let threads: Vec<_> = (0..4)
         .map(|_| {

@@ -4,7 +4,7 @@ use super::predict::{BLOCK, schema, source};
 use super::report::{self, Side};
 use super::{Context, Failure, Machine};
 use mlpc::Predictor;
-use mlpc::data::{Encoder, Evaluator, Targets};
+use mlpc::data::{Encoder, Evaluator, Tally};
 use mlpc::diag::{Code, Diagnostic};
 use serde_json::json;
 use std::path::PathBuf;
@@ -27,27 +27,19 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let schema = schema(&predictor, &args.model)?;
     let mut rows = source(args.data.as_deref())?;
     let name = rows.source().to_owned();
-    let mut encoder = Encoder::new(schema, name.as_str(), rows.header())?;
+    let encoder = Encoder::new(schema, name.as_str(), rows.header())?;
     let mut evaluator = Evaluator::new(&schema.target);
     let pool = args.machine.pool()?;
-    let mut features = Vec::new();
-    let mut targets = encoder.empty_targets();
+    let mut tally = Tally::default();
     let mut outputs = Vec::new();
-    loop {
-        features.clear();
-        match &mut targets {
-            Targets::Values(values) => values.clear(),
-            Targets::Classes(classes) => classes.clear(),
-        }
-        let read = encoder.read_labelled(&mut rows, BLOCK, &mut features, &mut targets)?;
-        if read == 0 {
-            break;
-        }
-        outputs.resize(read * predictor.outputs(), 0.0);
-        pool.install(|| predictor.predict_parallel(&features, &mut outputs));
-        evaluator.add(&outputs, &targets);
+    while let Some(batch) = rows.next_batch(BLOCK)? {
+        let encoded = encoder.encode_labelled(&batch)?;
+        tally.add(&encoded.tally);
+        outputs.resize(encoded.rows.len() * predictor.outputs(), 0.0);
+        pool.install(|| predictor.predict_parallel(&encoded.features, &mut outputs));
+        evaluator.add(&outputs, &encoded.targets);
     }
-    encoder.notes().iter().for_each(|note| context.say(format!("note: {note}")));
+    encoder.notes(&tally).iter().for_each(|note| context.say(format!("note: {note}")));
     if evaluator.rows() == 0 {
         let error = Diagnostic::error(Code::DataFormat, format!("`{name}` has no rows to measure"));
         return Err(error.help("every row needs a target").into());

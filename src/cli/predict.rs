@@ -2,7 +2,7 @@
 
 use super::{Context, Failure, Machine};
 use mlpc::Predictor;
-use mlpc::data::{Decoder, Encoder, Rows, Schema, open};
+use mlpc::data::{Decoder, Encoder, Rows, Schema, Tally, open};
 use mlpc::diag::{Code, Diagnostic, Diagnostics};
 use mlpc::file::write_atomically;
 use std::io::{self, BufWriter, Read, Write};
@@ -94,21 +94,18 @@ impl Work<'_> {
         mut rows: Rows<Box<dyn Read + Send>>,
         out: impl Write,
     ) -> Result<Vec<String>, Failure> {
-        let mut encoder = Encoder::new(self.schema, rows.source().to_owned(), rows.header())?;
+        let encoder = Encoder::new(self.schema, rows.source().to_owned(), rows.header())?;
         let decoder = Decoder::new(&self.schema.target, self.probabilities);
         let mut writer = csv::Writer::from_writer(out);
         let mut record = decoder.header();
         writer.write_record(&record).map_err(unwritten)?;
-        let mut features = Vec::new();
+        let mut tally = Tally::default();
         let mut outputs = Vec::new();
-        loop {
-            features.clear();
-            let read = encoder.read_block(&mut rows, BLOCK, &mut features)?;
-            if read == 0 {
-                break;
-            }
-            outputs.resize(read * self.predictor.outputs(), 0.0);
-            self.predictor.predict_parallel(&features, &mut outputs);
+        while let Some(batch) = rows.next_batch(BLOCK)? {
+            let encoded = encoder.encode(&batch)?;
+            tally.add(&encoded.tally);
+            outputs.resize(encoded.rows.len() * self.predictor.outputs(), 0.0);
+            self.predictor.predict_parallel(&encoded.features, &mut outputs);
             for outputs in outputs.chunks_exact(self.predictor.outputs()) {
                 decoder.record(outputs, &mut record);
                 writer.write_record(&record).map_err(unwritten)?;
@@ -116,7 +113,7 @@ impl Work<'_> {
             writer.flush()?;
         }
         writer.flush()?;
-        Ok(encoder.notes())
+        Ok(encoder.notes(&tally))
     }
 }
 

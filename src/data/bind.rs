@@ -3,6 +3,7 @@
 //! Errors come in the order of the stages here: names, then the target, then
 //! the values of inputs, then sizes; a stage reports all that it finds.
 
+use super::buffer::Buffer;
 use super::complaints::{Found, too_large_for_f32, too_spread, unusable_cells};
 use super::labels::Labels;
 use super::roles::Roles;
@@ -25,7 +26,7 @@ pub struct Dataset {
     /// How rows are encoded.
     pub schema: Schema,
     /// The inputs, row-major `[rows, inputs]`.
-    pub features: Vec<f32>,
+    pub features: Buffer<f32>,
     /// The targets.
     pub targets: Targets,
     /// The number of rows.
@@ -129,7 +130,8 @@ fn kept_rows(
 
 /// Whether a column becomes one number.
 pub(super) fn is_number(column: &Column, data: &Data) -> bool {
-    matches!(column.values, Values::Numbers(_)) && !data.categorical.contains(&column.name)
+    matches!(column.values, Values::Numbers(_) | Values::Dates(_))
+        && !data.categorical.contains(&column.name)
 }
 
 /// Learns the encoding of every input column from the training rows.
@@ -147,7 +149,7 @@ fn fit_columns(
         let column = &table.columns[i];
         errors.extend(unusable_cells(table, column, &model.data, kept));
         let missing = train.iter().filter(|&&row| column.is_missing(row as usize)).count();
-        let encoding = if let Values::Numbers(numbers) = &column.values
+        let encoding = if let Values::Numbers(numbers) | Values::Dates(numbers) = &column.values
             && is_number(column, &model.data)
         {
             if missing == train.len() {
@@ -236,7 +238,7 @@ fn encode(
     roles: &Roles,
     kept: &[u32],
     notes: &mut Vec<String>,
-) -> Result<Vec<f32>, Diagnostics> {
+) -> Result<Buffer<f32>, Diagnostics> {
     /// The cells of a column, ready to be written.
     enum Cells<'a> {
         Numbers(&'a [f64], &'a Encoding),
@@ -269,7 +271,9 @@ fn encode(
                 }
                 Cells::Ones(ones)
             }
-            (encoding, Values::Numbers(numbers)) => Cells::Numbers(numbers, encoding),
+            (encoding, Values::Numbers(numbers) | Values::Dates(numbers)) => {
+                Cells::Numbers(numbers, encoding)
+            }
             (_, Values::Text(_)) => unreachable!("text is fitted as a category"),
         };
         columns.push((start, cells));
@@ -307,10 +311,10 @@ fn encode(
     }
     let errors = too_large.iter().zip(&roles.inputs).filter_map(|(rows, &i)| {
         let column = &table.columns[i];
-        let cells = rows.iter().map(|&row| (table.lines[row], Some(column.cell(row))));
+        let cells = rows.iter().map(|&row| (table.place(row), Some(column.cell(row))));
         Found::new(cells).map(|found| too_large_for_f32(&table.source, &column.name, &found))
     });
-    Diagnostics::none_of(errors.collect(), || features)
+    Diagnostics::none_of(errors.collect(), || features.into())
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Cells that cannot be used: found, counted and put into words.
 
 use super::cell::{self, Cell};
+use super::lines::Place;
 use super::table::{Column, SHOWN, Table, Text, Values};
 use crate::check::model::{Data, Missing};
 use crate::diag::{Code, Diagnostic};
@@ -33,19 +34,19 @@ pub(super) fn unusable_cells(
                 Code::DataValue,
                 format!("`data numeric={name}`, but the column holds text: {found}"),
             )
-            .in_file(&table.source, found.first_line())
+            .in_file(found.file(&table.source), found.line())
             .help(format!("`data categorical={name}` takes it as categories"))
         }));
     }
     if data.missing == Missing::Error && super::bind::is_number(column, data) {
         let rows = kept.iter().map(|&row| row as usize).filter(|&row| column.is_missing(row));
-        let found = Found::new(rows.map(|row| (table.lines[row], None)));
+        let found = Found::new(rows.map(|row| (table.place(row), None)));
         errors.extend(found.map(|found| {
             Diagnostic::error(
                 Code::DataValue,
                 format!("`{name}` is missing {found} (`missing=error`)"),
             )
-            .in_file(&table.source, found.first_line())
+            .in_file(found.file(&table.source), found.line())
             .help("`data missing=median` fills gaps, `missing=drop` leaves the rows out")
         }));
     }
@@ -55,7 +56,7 @@ pub(super) fn unusable_cells(
 /// The error for cells that f64 cannot hold.
 pub(super) fn infinite_cells(table: &Table, column: &Column) -> Option<Diagnostic> {
     let cells = column.infinite.first.iter();
-    let mut found = Found::new(cells.map(|(line, cell)| (*line, Some(cell.clone()))))?;
+    let mut found = Found::new(cells.map(|(row, cell)| (table.place(*row), Some(cell.clone()))))?;
     found.total = column.infinite.count;
     let error = Diagnostic::error(
         Code::DataValue,
@@ -63,7 +64,7 @@ pub(super) fn infinite_cells(table: &Table, column: &Column) -> Option<Diagnosti
     );
     Some(
         error
-            .in_file(&table.source, found.first_line())
+            .in_file(found.file(&table.source), found.line())
             .help("leave such a cell empty, and `data missing=` says what takes its place"),
     )
 }
@@ -77,18 +78,18 @@ pub(super) fn text_cells(table: &Table, column: &Column, text: &Text) -> Option<
         .collect();
     let rows = text.codes.iter().enumerate();
     let rows = rows.filter(|(_, code)| is_text.get(**code as usize).copied().unwrap_or(false));
-    Found::new(rows.map(|(row, _)| (table.lines[row], Some(column.cell(row)))))
+    Found::new(rows.map(|(row, _)| (table.place(row), Some(column.cell(row)))))
 }
 
 /// Cells worth a complaint: the first of them, and how many there are.
 pub(super) struct Found {
-    first: Vec<(u64, Option<String>)>,
+    first: Vec<(Place, Option<String>)>,
     total: usize,
 }
 
 impl Found {
     /// `None` where there is nothing to complain of.
-    pub(super) fn new(cells: impl Iterator<Item = (u64, Option<String>)>) -> Option<Found> {
+    pub(super) fn new(cells: impl Iterator<Item = (Place, Option<String>)>) -> Option<Found> {
         let mut found = Found { first: Vec::new(), total: 0 };
         for cell in cells {
             found.total += 1;
@@ -99,21 +100,27 @@ impl Found {
         (found.total > 0).then_some(found)
     }
 
-    pub(super) fn first_line(&self) -> Option<u64> {
-        self.first.first().map(|(line, _)| *line)
+    /// The file of the first of them.
+    pub(super) fn file(&self, otherwise: &str) -> String {
+        self.first.first().map_or(otherwise, |(place, _)| &place.file).to_owned()
+    }
+
+    /// The line of the first of them.
+    pub(super) fn line(&self) -> Option<u64> {
+        self.first.first().map(|(place, _)| place.line)
     }
 }
 
 impl std::fmt::Display for Found {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        for (i, (line, cell)) in self.first.iter().enumerate() {
+        for (i, (place, cell)) in self.first.iter().enumerate() {
             let comma = if i > 0 { ", " } else { "" };
             match cell {
                 Some(cell) => {
                     let cell = cell::shown(cell.as_bytes());
-                    write!(f, "{comma}`{cell}` on line {line}")?;
+                    write!(f, "{comma}`{cell}` on {place}")?;
                 }
-                None => write!(f, "{comma}on line {line}")?,
+                None => write!(f, "{comma}on {place}")?,
             }
         }
         match self.total - self.first.len() {
@@ -129,6 +136,6 @@ pub(super) fn too_large_for_f32(source: &str, column: &str, found: &Found) -> Di
         Code::DataValue,
         format!("`{column}` holds numbers too large for the network: {found}"),
     )
-    .in_file(source, found.first_line())
+    .in_file(found.file(source), found.line())
     .help("scale the inputs (`data scale=standard`), or use a larger unit")
 }

@@ -1,21 +1,25 @@
 //! Raw rows to inputs, for prediction and evaluation.
 
+use super::batch::Batch;
 use super::bind::Targets;
 use super::cell::{self, Cell};
 use super::complaints::{Found, too_large_for_f32};
 use super::labels::{Labels, Lookup};
+use super::lines::Place;
 use super::names::{list, unknown_column};
-use super::rows::{Rows, count};
+use super::rows::{BadRow, count};
 use super::schema::{Encoding, Schema, Target};
-use super::table::not_utf8;
+use super::table::{SHOWN, not_utf8};
 use crate::check::model::Missing;
 use crate::diag::{Code, Diagnostic, Diagnostics};
-use csv::ByteRecord;
-use std::io::Read;
 
-/// Encodes records as the schema says. Columns are found by name: their order
+/// Encodes batches as the schema says. Columns are found by name: their order
 /// is free, columns that the schema does not name are ignored, and the target
 /// columns may be absent.
+///
+/// Encoding changes nothing in the encoder: threads share one, and add up
+/// what they have met.
+#[derive(Debug)]
 pub struct Encoder<'s> {
     schema: &'s Schema,
     source: String,
@@ -23,23 +27,60 @@ pub struct Encoder<'s> {
     columns: Vec<Input>,
     targets: Option<Vec<(usize, Option<Lookup>)>>,
     width: usize,
-    filled: u64,
-    without_target: u64,
-    record: ByteRecord,
+    bad_row: BadRow,
 }
 
 /// An input column of the file at hand.
+#[derive(Debug)]
 struct Input {
-    /// Its position in the record.
+    /// Its position in the header.
     at: usize,
     lookup: Option<Lookup>,
-    /// Cells that are none of the levels.
-    unseen: u64,
+}
+
+/// What became of some rows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Encoded {
+    /// The inputs, `[rows, inputs]` row-major.
+    pub features: Vec<f32>,
+    /// The targets of the same rows; empty where none were asked for.
+    pub targets: Targets,
+    /// Which rows of the batch these are, ascending.
+    pub rows: Vec<u32>,
+    /// What happened on the way.
+    pub tally: Tally,
+}
+
+/// Counts of what happened to rows on their way.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Tally {
+    /// Missing numbers that were filled in.
+    pub filled: u64,
+    /// Rows left out because they had no target.
+    pub without_target: u64,
+    /// Rows left out because they could not be encoded.
+    pub bad_rows: u64,
+    /// For each input column, the values that training has not seen.
+    pub unseen: Vec<u64>,
+}
+
+impl Tally {
+    /// Adds what another part of the rows met.
+    pub fn add(&mut self, other: &Tally) {
+        self.filled += other.filled;
+        self.without_target += other.without_target;
+        self.bad_rows += other.bad_rows;
+        self.unseen.resize(self.unseen.len().max(other.unseen.len()), 0);
+        self.unseen.iter_mut().zip(&other.unseen).for_each(|(sum, n)| *sum += n);
+    }
 }
 
 impl<'s> Encoder<'s> {
     /// Finds the schema's columns in a header. `source` is what messages call
     /// the file.
+    ///
+    /// # Errors
+    /// Where an input column is not there.
     pub fn new(
         schema: &'s Schema,
         source: impl Into<String>,
@@ -60,11 +101,11 @@ impl<'s> Encoder<'s> {
                 Encoding::Number { .. } => None,
                 Encoding::Category { levels, .. } => Some(levels.lookup()),
             };
-            columns.push(Input { at, lookup, unseen: 0 });
+            columns.push(Input { at, lookup });
         }
         // A list of 784 pixels tells no more than its first ten.
-        let more = errors.len().saturating_sub(super::table::SHOWN);
-        errors.truncate(super::table::SHOWN);
+        let more = errors.len().saturating_sub(SHOWN);
+        errors.truncate(SHOWN);
         if more > 0
             && let Some(last) = errors.last_mut()
         {
@@ -74,18 +115,21 @@ impl<'s> Encoder<'s> {
         let targets = targets
             .map(|(i, name)| Some((position(name)?, schema.target.labels(i).map(Labels::lookup))))
             .collect();
-        let width = schema.inputs();
         Diagnostics::none_of(errors, || Encoder {
             schema,
             source,
             header: header.to_vec(),
             columns,
             targets,
-            width,
-            filled: 0,
-            without_target: 0,
-            record: ByteRecord::new(),
+            width: schema.inputs(),
+            bad_row: BadRow::Error,
         })
+    }
+
+    /// What to do with a row that cannot be encoded; an error unless said.
+    pub fn on_bad_row(mut self, bad_row: BadRow) -> Self {
+        self.bad_row = bad_row;
+        self
     }
 
     /// The number of inputs of a row.
@@ -93,188 +137,200 @@ impl<'s> Encoder<'s> {
         self.width
     }
 
-    /// Appends up to `rows` rows of inputs to `features` and returns how many;
-    /// 0 at the end. The order of the rows stays, and none is left out.
-    pub fn read_block<R: Read>(
-        &mut self,
-        from: &mut Rows<R>,
-        rows: usize,
-        features: &mut Vec<f32>,
-    ) -> Result<usize, Diagnostics> {
-        let mut record = std::mem::take(&mut self.record);
-        let mut read = 0;
-        while read < rows {
-            let Some(line) = from.next(&mut record)? else { break };
-            self.encode(line, &record, features)?;
-            read += 1;
-        }
-        self.record = record;
-        Ok(read)
+    /// Encodes the inputs of a batch's rows. The order of the rows stays, and
+    /// none is left out, unless bad rows are to be skipped.
+    ///
+    /// # Errors
+    /// The first rows that cannot be encoded, and how many there are.
+    pub fn encode(&self, batch: &Batch) -> Result<Encoded, Diagnostics> {
+        self.run(batch, false)
     }
 
-    /// As [`Encoder::read_block`], with the targets beside the inputs. Rows
-    /// whose target is missing are skipped and counted.
-    pub fn read_labelled<R: Read>(
-        &mut self,
-        from: &mut Rows<R>,
-        rows: usize,
-        features: &mut Vec<f32>,
-        targets: &mut Targets,
-    ) -> Result<usize, Diagnostics> {
+    /// The same, with the targets beside the inputs. Rows whose target is
+    /// missing are left out and counted.
+    ///
+    /// # Errors
+    /// As [`Encoder::encode`]; also where a target column is not there.
+    pub fn encode_labelled(&self, batch: &Batch) -> Result<Encoded, Diagnostics> {
         self.need_targets()?;
-        let mut record = std::mem::take(&mut self.record);
-        let mut read = 0;
-        while read < rows {
-            let Some(line) = from.next(&mut record)? else { break };
-            if self.target(line, &record, targets)? {
-                self.encode(line, &record, features)?;
-                read += 1;
+        self.run(batch, true)
+    }
+
+    fn run(&self, batch: &Batch, labelled: bool) -> Result<Encoded, Diagnostics> {
+        let mut encoded = Encoded {
+            features: Vec::with_capacity(batch.rows() * self.width),
+            targets: match self.schema.target {
+                Target::Classes { .. } => Targets::Classes(Vec::new()),
+                _ => Targets::Values(Vec::new()),
+            },
+            rows: Vec::with_capacity(batch.rows()),
+            tally: Tally { unseen: vec![0; self.columns.len()], ..Tally::default() },
+        };
+        let mut errors: Vec<Diagnostic> = Vec::new();
+        let mut more = 0;
+        for row in 0..batch.rows() {
+            let mut wrong = Vec::new();
+            if labelled && !self.target(batch, row, &mut encoded, &mut wrong) {
+                continue;
+            }
+            if wrong.is_empty() {
+                self.inputs_of(batch, row, &mut encoded, &mut wrong);
+            }
+            if wrong.is_empty() {
+                encoded.rows.push(row as u32);
+                continue;
+            }
+            self.take_back(&mut encoded);
+            match self.bad_row {
+                BadRow::Skip => encoded.tally.bad_rows += 1,
+                BadRow::Error => {
+                    more += wrong.len();
+                    wrong.truncate(SHOWN.saturating_sub(errors.len()));
+                    more -= wrong.len();
+                    errors.extend(wrong);
+                }
             }
         }
-        self.record = record;
-        Ok(read)
+        if more > 0
+            && let Some(last) = errors.last_mut()
+        {
+            last.notes.push(format!("and at least {more} more such cells"));
+        }
+        Diagnostics::none_of(errors, || encoded)
     }
 
-    /// An empty buffer for the targets of this schema.
-    pub fn empty_targets(&self) -> Targets {
-        match self.schema.target {
-            Target::Classes { .. } => Targets::Classes(Vec::new()),
-            _ => Targets::Values(Vec::new()),
+    /// Takes back what a bad row has left behind the good ones.
+    fn take_back(&self, encoded: &mut Encoded) {
+        let rows = encoded.rows.len();
+        encoded.features.truncate(rows * self.width);
+        match &mut encoded.targets {
+            Targets::Values(values) => values.truncate(rows * self.schema.outputs()),
+            Targets::Classes(classes) => classes.truncate(rows),
         }
     }
 
     /// What happened on the way that the user should know.
-    pub fn notes(&self) -> Vec<String> {
+    pub fn notes(&self, tally: &Tally) -> Vec<String> {
         let mut notes = Vec::new();
-        if self.without_target > 0 {
+        if tally.bad_rows > 0 {
+            let rows = count(tally.bad_rows as usize, "row");
+            notes.push(format!("skipped {rows} that cannot be encoded"));
+        }
+        if tally.without_target > 0 {
             notes.push(format!(
                 "skipped {} without a target",
-                count(self.without_target as usize, "row")
+                count(tally.without_target as usize, "row")
             ));
         }
-        if self.filled > 0 {
-            notes.push(format!("filled in {}", count(self.filled as usize, "missing number")));
+        if tally.filled > 0 {
+            notes.push(format!("filled in {}", count(tally.filled as usize, "missing number")));
         }
-        for (name, unseen) in self.unseen() {
-            notes.push(format!(
-                "`{name}`: {} that training has not seen, encoded as zeros",
-                count(unseen as usize, "value")
-            ));
+        for (column, &unseen) in self.schema.columns.iter().zip(&tally.unseen) {
+            if unseen > 0 {
+                notes.push(format!(
+                    "`{}`: {} that training has not seen, encoded as zeros",
+                    column.name,
+                    count(unseen as usize, "value")
+                ));
+            }
         }
         notes
     }
 
-    /// The columns with values that training has not seen, and how many.
-    pub fn unseen(&self) -> impl Iterator<Item = (&str, u64)> {
-        let columns = self.schema.columns.iter().zip(&self.columns);
-        columns
-            .filter(|(_, input)| input.unseen > 0)
-            .map(|(column, input)| (column.name.as_str(), input.unseen))
-    }
-
-    /// Appends the inputs of one record. `line` is for messages.
-    pub fn encode(
-        &mut self,
-        line: u64,
-        record: &ByteRecord,
-        features: &mut Vec<f32>,
-    ) -> Result<(), Diagnostics> {
-        let start = features.len();
-        features.resize(start + self.width, 0.0);
-        let mut at = start;
-        let mut errors = Vec::new();
+    /// Appends the inputs of one row, or says what is wrong with it.
+    fn inputs_of(&self, batch: &Batch, row: usize, to: &mut Encoded, wrong: &mut Vec<Diagnostic>) {
+        let mut at = to.features.len();
+        to.features.resize(at + self.width, 0.0);
         for (i, column) in self.schema.columns.iter().enumerate() {
-            let raw = record.get(self.columns[i].at).unwrap_or_default();
+            let input = &self.columns[i];
             match &column.encoding {
                 encoding @ Encoding::Number { .. } => {
-                    let number = match cell::classify(raw) {
+                    let number = match batch.number(row, input.at) {
                         Cell::Number(number) => number,
                         Cell::Missing if self.schema.missing == Missing::Error => {
-                            errors.push(self.missing_number(line, &column.name));
-                            continue;
+                            wrong.push(self.missing_number(&batch.place(row), &column.name));
+                            f64::NAN
                         }
                         Cell::Missing => {
-                            self.filled += 1;
+                            to.tally.filled += 1;
                             f64::NAN
                         }
                         Cell::Infinite | Cell::Text => {
-                            errors.push(self.not_a_number(line, &column.name, raw));
-                            continue;
+                            wrong.push(self.not_a_number(batch, row, input.at, &column.name));
+                            f64::NAN
                         }
                     };
-                    features[at] = encoding.number(number);
-                    if !features[at].is_finite() {
-                        let cell = (line, Some(cell::shown(raw)));
-                        errors
-                            .extend(Found::new([cell].into_iter()).map(|found| {
+                    to.features[at] = encoding.number(number);
+                    if !to.features[at].is_finite() {
+                        let shown = cell::shown(&batch.text(row, input.at));
+                        let found = Found::new([(batch.place(row), Some(shown))].into_iter());
+                        wrong
+                            .extend(found.map(|found| {
                                 too_large_for_f32(&self.source, &column.name, &found)
                             }));
                     }
                 }
                 Encoding::Category { levels, missing_level } => {
-                    let input = &mut self.columns[i];
                     let lookup = input.lookup.as_ref().expect("every category has its lookup");
-                    let one = if cell::is_missing(raw.trim_ascii()) {
+                    let one = if batch.is_missing(row, input.at) {
                         missing_level.then_some(levels.len())
                     } else {
-                        lookup.get(raw).map(|code| code as usize)
+                        lookup.get(&batch.text(row, input.at)).map(|code| code as usize)
                     };
                     match one {
-                        Some(one) => features[at + one] = 1.0,
-                        None => input.unseen += 1,
+                        Some(one) => to.features[at + one] = 1.0,
+                        None => to.tally.unseen[i] += 1,
                     }
                 }
             }
             at += column.width();
         }
-        if !errors.is_empty() {
-            features.truncate(start);
-        }
-        Diagnostics::none_of(errors, || ())
     }
 
-    /// Appends the target of one record; `false`: it is missing.
+    /// Appends the target of one row, or says what is wrong with it; `false`:
+    /// it is missing.
     fn target(
-        &mut self,
-        line: u64,
-        record: &ByteRecord,
-        targets: &mut Targets,
-    ) -> Result<bool, Diagnostics> {
+        &self,
+        batch: &Batch,
+        row: usize,
+        to: &mut Encoded,
+        wrong: &mut Vec<Diagnostic>,
+    ) -> bool {
         let columns = self.targets.as_ref().expect("need_targets has found them");
-        let cells = || columns.iter().map(|(at, _)| record.get(*at).unwrap_or_default());
-        if cells().any(|raw| cell::is_missing(raw.trim_ascii())) {
-            self.without_target += 1;
-            return Ok(false);
+        if columns.iter().any(|(at, _)| batch.is_missing(row, *at)) {
+            to.tally.without_target += 1;
+            return false;
         }
-        let mut errors = Vec::new();
         let name = |i: usize| self.schema.target.names()[i];
-        for (i, ((_, lookup), raw)) in columns.iter().zip(cells()).enumerate() {
+        for (i, (at, lookup)) in columns.iter().enumerate() {
             let value = match (&self.schema.target, lookup) {
-                (Target::Regression { columns }, _) => match cell::classify(raw) {
+                (Target::Regression { columns }, _) => match batch.number(row, *at) {
                     Cell::Number(number) => columns[i].encode(number),
                     _ => {
-                        errors.push(self.not_a_number(line, name(i), raw));
+                        wrong.push(self.not_a_number(batch, row, *at, name(i)));
                         continue;
                     }
                 },
                 (target, lookup) => {
-                    let code = lookup.as_ref().and_then(|lookup| lookup.get(raw));
+                    let raw = batch.text(row, *at);
+                    let code = lookup.as_ref().and_then(|lookup| lookup.get(&raw));
                     let Some(code) = code else {
-                        errors.push(self.unknown_label(line, name(i), raw, target.labels(i)));
+                        let place = batch.place(row);
+                        wrong.push(self.unknown_label(&place, name(i), &raw, target.labels(i)));
                         continue;
                     };
-                    if let Targets::Classes(classes) = targets {
+                    if let Targets::Classes(classes) = &mut to.targets {
                         classes.push(code);
                         continue;
                     }
                     code as f32 // the second label is 1
                 }
             };
-            if let Targets::Values(values) = targets {
+            if let Targets::Values(values) = &mut to.targets {
                 values.push(value);
             }
         }
-        Diagnostics::none_of(errors, || true)
+        true
     }
 
     fn need_targets(&self) -> Result<(), Diagnostics> {
@@ -290,27 +346,28 @@ impl<'s> Encoder<'s> {
         Diagnostics::none_of(errors.collect(), || ())
     }
 
-    fn missing_number(&self, line: u64, column: &str) -> Diagnostic {
-        Diagnostic::error(Code::DataValue, format!("`{column}` is missing on line {line}"))
-            .in_file(&self.source, Some(line))
+    fn missing_number(&self, place: &Place, column: &str) -> Diagnostic {
+        Diagnostic::error(Code::DataValue, format!("`{column}` is missing on {place}"))
+            .in_file(&*place.file, Some(place.line))
             .help("the model was trained with `missing=error`: fill the gap, or train with another")
     }
 
-    fn not_a_number(&self, line: u64, column: &str, raw: &[u8]) -> Diagnostic {
-        if std::str::from_utf8(raw).is_err() {
-            return not_utf8(&self.source, line, column, raw);
+    fn not_a_number(&self, batch: &Batch, row: usize, at: usize, column: &str) -> Diagnostic {
+        let (place, raw) = (batch.place(row), batch.text(row, at));
+        if std::str::from_utf8(&raw).is_err() {
+            return not_utf8(&place, column, &raw);
         }
         Diagnostic::error(
             Code::DataValue,
-            format!("`{column}` is to be a number, but line {line} holds `{}`", cell::shown(raw)),
+            format!("`{column}` is to be a number, but {place} holds `{}`", cell::shown(&raw)),
         )
-        .in_file(&self.source, Some(line))
+        .in_file(&*place.file, Some(place.line))
         .help("a missing number is an empty cell or `NA`")
     }
 
     fn unknown_label(
         &self,
-        line: u64,
+        place: &Place,
         column: &str,
         raw: &[u8],
         labels: Option<&Labels>,
@@ -319,11 +376,11 @@ impl<'s> Encoder<'s> {
         Diagnostic::error(
             Code::DataValue,
             format!(
-                "line {line}, target `{column}`: `{}` is no class that the model knows",
+                "{place}, target `{column}`: `{}` is no class that the model knows",
                 cell::shown(raw)
             ),
         )
-        .in_file(&self.source, Some(line))
+        .in_file(&*place.file, Some(place.line))
         .note(format!("it knows {}", list(known.iter().map(String::as_str), 20)))
         .help("mend the label, or train with rows of this class")
     }
@@ -334,8 +391,8 @@ impl<'s> Encoder<'s> {
 mod tests {
     use super::*;
     use crate::check::model::Data;
-    use crate::data::Dataset;
     use crate::data::testing::*;
+    use crate::data::{Dataset, Rows};
     use insta::assert_snapshot;
 
     const TRAIN: &str = "n,c,k,y\n1,a,1,no\n3,b,2,yes\n,,1,no\n5,a,2,yes\n";
@@ -349,10 +406,14 @@ mod tests {
 
     fn encode(schema: &Schema, text: &str) -> Result<(Vec<f32>, Vec<String>), Diagnostics> {
         let mut rows = Rows::new(text.as_bytes(), "new.csv")?;
-        let mut encoder = Encoder::new(schema, "new.csv", rows.header())?;
-        let mut features = Vec::new();
-        while encoder.read_block(&mut rows, 2, &mut features)? > 0 {}
-        Ok((features, encoder.notes()))
+        let encoder = Encoder::new(schema, "new.csv", rows.header())?;
+        let (mut features, mut tally) = (Vec::new(), Tally::default());
+        while let Some(batch) = rows.next_batch(2)? {
+            let encoded = encoder.encode(&batch)?;
+            features.extend(encoded.features);
+            tally.add(&encoded.tally);
+        }
+        Ok((features, encoder.notes(&tally)))
     }
 
     #[test]
@@ -423,11 +484,11 @@ mod tests {
 
     fn labelled(schema: &Schema, text: &str) -> Result<(Targets, Vec<String>), Diagnostics> {
         let mut rows = Rows::new(text.as_bytes(), "new.csv")?;
-        let mut encoder = Encoder::new(schema, "new.csv", rows.header())?;
-        let (mut features, mut targets) = (Vec::new(), encoder.empty_targets());
-        let read = encoder.read_labelled(&mut rows, 100, &mut features, &mut targets)?;
-        assert_eq!(features.len(), read * schema.inputs());
-        Ok((targets, encoder.notes()))
+        let encoder = Encoder::new(schema, "new.csv", rows.header())?;
+        let batch = rows.next_batch(100)?.unwrap();
+        let encoded = encoder.encode_labelled(&batch)?;
+        assert_eq!(encoded.features.len(), encoded.rows.len() * schema.inputs());
+        Ok((encoded.targets, encoder.notes(&encoded.tally)))
     }
 
     #[test]

@@ -31,7 +31,7 @@ impl Labels {
     /// The distinct values of a column in these rows.
     pub(crate) fn of(column: &Column, rows: &[u32]) -> Labels {
         match &column.values {
-            Values::Numbers(numbers) => {
+            Values::Numbers(numbers) | Values::Dates(numbers) => {
                 let mut distinct: Vec<f64> =
                     rows.iter().map(|&r| numbers[r as usize]).filter(|x| !x.is_nan()).collect();
                 distinct.sort_by(f64::total_cmp);
@@ -74,7 +74,7 @@ impl Labels {
     pub(crate) fn codes(&self, column: &Column, rows: &[u32]) -> Vec<u32> {
         let lookup = self.lookup();
         match &column.values {
-            Values::Numbers(numbers) => rows
+            Values::Numbers(numbers) | Values::Dates(numbers) => rows
                 .iter()
                 .map(|&row| lookup.number(numbers[row as usize]).unwrap_or(Text::MISSING))
                 .collect(),

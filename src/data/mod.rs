@@ -16,13 +16,17 @@
 //! training and prediction encode with the same code and the same numbers.
 //! This module sees the checked model and nothing after it; it never prints.
 
+mod batch;
 mod bind;
+mod buffer;
 mod cell;
 mod complaints;
+mod date;
 mod decode;
 mod describe;
 mod encode;
 mod labels;
+mod lines;
 mod metrics;
 mod names;
 mod roles;
@@ -35,11 +39,14 @@ mod target;
 #[cfg(test)]
 pub(crate) mod testing;
 
+pub use batch::Batch;
 pub use bind::{DEFAULT_LIMIT, Dataset, Targets};
+pub use buffer::Buffer;
 pub use decode::Decoder;
-pub use encode::Encoder;
+pub use encode::{Encoded, Encoder, Tally};
 pub use labels::{LabelKind, Labels};
+pub use lines::{Lines, Place};
 pub use metrics::{Evaluator, Metrics};
-pub use rows::{Rows, open};
+pub use rows::{BadRow, Rows, open};
 pub use schema::{Encoding, InputColumn, NumberTarget, Schema, Target};
 pub use table::{Column, Table, Text, Values};

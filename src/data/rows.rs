@@ -1,11 +1,23 @@
 //! Records of a CSV file with their line numbers.
 
+use super::batch::Batch;
+use super::lines::Lines;
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use csv::ByteRecord;
 use std::collections::{HashMap, VecDeque};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
+
+/// What to do with a row that cannot be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum BadRow {
+    /// It is an error; nothing is run.
+    #[default]
+    Error,
+    /// It is left out, and counted.
+    Skip,
+}
 
 /// Opens a data file; the error says in plain words why it cannot be read.
 pub fn open(path: &Path) -> Result<File, Diagnostics> {
@@ -109,6 +121,25 @@ impl<R: Read> Rows<R> {
                 count(self.header.len(), "field")
             ))
             .into())
+    }
+
+    /// Reads up to so many rows; `None` at the end.
+    pub fn next_batch(&mut self, rows: usize) -> Result<Option<Batch>, Diagnostics> {
+        let mut lines = Lines::default();
+        lines.start_file(self.source.as_str().into());
+        let (mut bytes, mut ranges) = (Vec::new(), Vec::new());
+        let mut record = ByteRecord::new();
+        while lines.len() < rows {
+            let Some(line) = self.next(&mut record)? else { break };
+            lines.push(line);
+            for cell in &record {
+                let start = bytes.len() as u32;
+                bytes.extend_from_slice(cell);
+                ranges.push((start, bytes.len() as u32));
+            }
+        }
+        let width = self.header.len();
+        Ok((!lines.is_empty()).then(|| Batch::of_text(lines, bytes, ranges, width)))
     }
 
     /// The header's names, or all that is wrong with them.

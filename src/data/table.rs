@@ -6,7 +6,10 @@
 //! same bytes, collects the columns that turned out to be text. Numbers are
 //! parsed once and no cell is ever a `String` of its own.
 
+use super::buffer::Buffer;
 use super::cell::{self, Cell};
+use super::date;
+use super::lines::{Lines, Place};
 use super::rows::{Rows, open};
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use csv::ByteRecord;
@@ -24,8 +27,10 @@ pub struct Table {
     pub source: String,
     /// The columns, in the order of the file.
     pub columns: Vec<Column>,
-    /// The line of each row in the file, counted from 1, the header included.
-    pub lines: Vec<u64>,
+    /// Where each row stands.
+    pub lines: Lines,
+    /// What the user should know of how the file was read.
+    pub notes: Vec<String>,
 }
 
 /// A column.
@@ -43,16 +48,18 @@ pub struct Column {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Values {
     /// Numbers; NaN where missing.
-    Numbers(Vec<f64>),
+    Numbers(Buffer<f64>),
     /// Text.
     Text(Text),
+    /// ISO 8601 dates, in seconds since 1970 in UTC; NaN where missing.
+    Dates(Buffer<f64>),
 }
 
 /// A column of text, dictionary-encoded.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Text {
     /// The level of each row, or [`Text::MISSING`].
-    pub codes: Vec<u32>,
+    pub codes: Buffer<u32>,
     /// The distinct texts, in the order of their first occurrence.
     pub levels: Vec<String>,
     /// Whether all levels are `true` or `false`, in any case; then spellings
@@ -68,7 +75,7 @@ impl Text {
 /// Cells that hold a number which f64 cannot: the first ones, and how many.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Infinite {
-    pub(crate) first: Vec<(u64, String)>,
+    pub(crate) first: Vec<(usize, String)>,
     pub(crate) count: usize,
 }
 
@@ -99,7 +106,8 @@ impl Table {
     pub fn parse(bytes: &[u8], source: &str) -> Result<Table, Diagnostics> {
         let mut rows = Rows::new(bytes, source)?;
         let mut builders: Vec<Builder> = rows.header().iter().map(|_| Builder::default()).collect();
-        let mut lines = Vec::new();
+        let mut lines = Lines::default();
+        lines.start_file(source.into());
         let mut ragged = Vec::new();
         let mut ragged_count = 0;
         let mut record = ByteRecord::new();
@@ -109,7 +117,7 @@ impl Table {
                 Ok(Some(line)) => {
                     lines.push(line);
                     for (builder, raw) in builders.iter_mut().zip(&record) {
-                        builder.push(raw, line);
+                        builder.push(raw);
                     }
                 }
                 Err(error) => {
@@ -150,15 +158,21 @@ impl Table {
         let columns = names.into_iter().zip(builders).zip(texts);
         let columns = columns.map(|((name, builder), text)| match text {
             Some(text) => {
-                Column { name, values: Values::Text(text), infinite: Infinite::default() }
+                let values = dates(&text).unwrap_or(Values::Text(text));
+                Column { name, values, infinite: Infinite::default() }
             }
             None => Column {
                 name,
-                values: Values::Numbers(builder.numbers),
+                values: Values::Numbers(builder.numbers.into()),
                 infinite: builder.infinite,
             },
         });
-        Ok(Table { source: source.to_owned(), columns: columns.collect(), lines })
+        Ok(Table {
+            source: source.to_owned(),
+            columns: columns.collect(),
+            lines,
+            notes: Vec::new(),
+        })
     }
 
     /// The number of rows.
@@ -175,6 +189,14 @@ impl Table {
     pub fn names(&self) -> impl Iterator<Item = &str> + Clone {
         self.columns.iter().map(|column| column.name.as_str())
     }
+
+    /// Where a row stands.
+    ///
+    /// # Panics
+    /// Where there is no such row.
+    pub fn place(&self, row: usize) -> Place {
+        self.lines.place(row)
+    }
 }
 
 impl Column {
@@ -183,6 +205,7 @@ impl Column {
         match &self.values {
             Values::Numbers(numbers) if numbers[row].is_nan() => String::new(),
             Values::Numbers(numbers) => numbers[row].to_string(),
+            Values::Dates(seconds) => date::format(seconds[row]),
             Values::Text(text) => {
                 text.levels.get(text.codes[row] as usize).cloned().unwrap_or_default()
             }
@@ -192,7 +215,7 @@ impl Column {
     /// Whether a cell is missing.
     pub fn is_missing(&self, row: usize) -> bool {
         match &self.values {
-            Values::Numbers(numbers) => numbers[row].is_nan(),
+            Values::Numbers(cells) | Values::Dates(cells) => cells[row].is_nan(),
             Values::Text(text) => text.codes[row] == Text::MISSING,
         }
     }
@@ -207,17 +230,17 @@ struct Builder {
 }
 
 impl Builder {
-    fn push(&mut self, raw: &[u8], line: u64) {
+    fn push(&mut self, raw: &[u8]) {
         if self.is_text {
             return;
         }
-        self.numbers.push(match cell::classify(raw) {
+        let number = match cell::classify(raw) {
             Cell::Number(number) => number,
             Cell::Missing => f64::NAN,
             Cell::Infinite => {
                 self.infinite.count += 1;
                 if self.infinite.first.len() < SHOWN {
-                    self.infinite.first.push((line, cell::shown(raw)));
+                    self.infinite.first.push((self.numbers.len(), cell::shown(raw)));
                 }
                 f64::INFINITY
             }
@@ -226,8 +249,18 @@ impl Builder {
                 *self = Builder { is_text: true, ..Builder::default() };
                 return;
             }
-        });
+        };
+        self.numbers.push(number);
     }
+}
+
+/// The column as dates, where it holds nothing else.
+fn dates(text: &Text) -> Option<Values> {
+    let seconds: Option<Vec<f64>> =
+        text.levels.iter().map(|level| date::parse(level.trim().as_bytes())).collect();
+    let seconds = seconds?;
+    let of = |code: &u32| seconds.get(*code as usize).copied().unwrap_or(f64::NAN);
+    Some(Values::Dates(text.codes.iter().map(of).collect::<Vec<_>>().into()))
 }
 
 /// The second pass: the columns that hold text, and `None` for the others.
@@ -238,10 +271,10 @@ fn collect_text(
     builders: &[Builder],
     rows: usize,
 ) -> Result<Vec<Option<Text>>, Diagnostics> {
-    let mut texts: Vec<Option<Text>> = builders
-        .iter()
-        .map(|b| b.is_text.then(|| Text { codes: Vec::with_capacity(rows), ..Text::default() }))
-        .collect();
+    let mut texts: Vec<Option<Text>> =
+        builders.iter().map(|b| b.is_text.then(Text::default)).collect();
+    let mut codes: Vec<Vec<u32>> =
+        builders.iter().map(|b| Vec::with_capacity(if b.is_text { rows } else { 0 })).collect();
     let wanted: Vec<usize> = (0..texts.len()).filter(|&i| texts[i].is_some()).collect();
     if wanted.is_empty() {
         return Ok(texts);
@@ -254,14 +287,17 @@ fn collect_text(
             let text = texts[i].as_mut().expect("only columns with text are wanted");
             let raw = &record[i];
             if cell::is_missing(raw.trim_ascii()) {
-                text.codes.push(Text::MISSING);
+                codes[i].push(Text::MISSING);
                 continue;
             }
             let code = match known[i].get(raw) {
                 Some(&code) => code,
                 None => {
                     let Ok(level) = std::str::from_utf8(raw) else {
-                        return Err(not_utf8(source, line, &names[i], raw).into());
+                        let mut lines = Lines::default();
+                        lines.start_file(source.into());
+                        lines.push(line);
+                        return Err(not_utf8(&lines.place(0), &names[i], raw).into());
                     };
                     let code = text.levels.len() as u32; // at most the number of rows, a u32
                     text.levels.push(level.to_owned());
@@ -269,21 +305,24 @@ fn collect_text(
                     code
                 }
             };
-            text.codes.push(code);
+            codes[i].push(code);
         }
     }
-    for text in texts.iter_mut().flatten() {
-        merge_booleans(text);
+    for (text, codes) in texts.iter_mut().zip(codes) {
+        if let Some(text) = text {
+            text.codes = codes.into();
+            merge_booleans(text);
+        }
     }
     Ok(texts)
 }
 
-pub(crate) fn not_utf8(source: &str, line: u64, column: &str, raw: &[u8]) -> Diagnostic {
+pub(crate) fn not_utf8(place: &Place, column: &str, raw: &[u8]) -> Diagnostic {
     Diagnostic::error(
         Code::DataFormat,
-        format!("line {line}, column `{column}`: `{}` is not UTF-8", cell::shown(raw)),
+        format!("{place}, column `{column}`: `{}` is not UTF-8", cell::shown(raw)),
     )
-    .in_file(source, Some(line))
+    .in_file(&*place.file, Some(place.line))
     .help("save the file as UTF-8")
 }
 
@@ -305,9 +344,8 @@ fn merge_booleans(text: &mut Text) {
         }) as u32);
     }
     text.levels = kept;
-    for code in text.codes.iter_mut().filter(|code| **code != Text::MISSING) {
-        *code = new_code[*code as usize];
-    }
+    let new = |code: &u32| new_code.get(*code as usize).copied().unwrap_or(Text::MISSING);
+    text.codes = text.codes.iter().map(new).collect::<Vec<_>>().into();
 }
 
 fn is_boolean(level: &str) -> bool {
@@ -335,7 +373,7 @@ mod tests {
     fn columns_get_types() {
         let table = parse("n,t,b,m\n1, x ,TRUE,\n NA ,NA,false,\n-2e1,\"a,\"\"b\",true,nan\n");
         assert_eq!(table.rows(), 3);
-        assert_eq!(table.lines, [2, 3, 4]);
+        assert_eq!((0..3).map(|row| table.lines.line(row)).collect::<Vec<_>>(), [2, 3, 4]);
         let cells = |name: &str| {
             let column = table.column(name).unwrap();
             (0..3).map(|row| column.cell(row)).collect::<Vec<_>>()
@@ -352,7 +390,7 @@ mod tests {
     #[test]
     fn numbers_that_are_too_large_are_kept_apart() {
         let table = parse("a,b\n1,inf\ninf,x\n1e400,2\n");
-        assert_eq!(table.columns[0].infinite.first, [(3, "inf".into()), (4, "1e400".into())]);
+        assert_eq!(table.columns[0].infinite.first, [(1, "inf".into()), (2, "1e400".into())]);
         assert_eq!(table.columns[0].infinite.count, 2);
         // Among text, `inf` is a text like any other.
         assert_eq!(table.columns[1].infinite, Infinite::default());

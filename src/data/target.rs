@@ -116,7 +116,7 @@ impl Bound<'_> {
                 }
                 (_, 0 | 1) => Err(self.one_value(column, &labels).into()),
                 (Values::Text(_), _) => Err(self.many_for_sigmoid(column, &labels).into()),
-                (Values::Numbers(_), _) => self.probabilities(),
+                (Values::Numbers(_) | Values::Dates(_), _) => self.probabilities(),
             };
         }
         let labels: Vec<Labels> =
@@ -210,6 +210,8 @@ impl Bound<'_> {
                     errors.push(self.text_target(column, text));
                     continue;
                 }
+                // A date as a target is its seconds.
+                Values::Dates(seconds) => seconds,
             };
             let mut stats = Stats::new(self.train.iter().map(|&r| numbers[r as usize]).collect());
             let (offset, scale) = stats.scaling(scale);
@@ -226,7 +228,7 @@ impl Bound<'_> {
                     too_large.push(from as usize);
                 }
             }
-            let cells = too_large.iter().map(|&r| (self.table.lines[r], Some(column.cell(r))));
+            let cells = too_large.iter().map(|&r| (self.table.place(r), Some(column.cell(r))));
             errors.extend(Found::new(cells).map(|found| {
                 let message = format!("the target `{}` is too large: {found}", column.name);
                 self.error(Code::DataValue, message)
@@ -246,8 +248,10 @@ impl Bound<'_> {
         if let Some(found) = &found {
             message.push_str(&format!(": {found}"));
         }
-        let error = Diagnostic::error(Code::DataValue, message)
-            .in_file(&self.table.source, found.as_ref().and_then(Found::first_line));
+        let error = Diagnostic::error(Code::DataValue, message).in_file(
+            found.as_ref().map_or(self.table.source.clone(), |found| found.file("")),
+            found.as_ref().and_then(Found::line),
+        );
         if labels.len() == 2 {
             return error.help(format!(
                 "it has 2 values, {}: end with `dense 1 sigmoid` to tell them apart",

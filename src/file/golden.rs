@@ -2,9 +2,8 @@
 //! saved. Loading runs them again, so that a damaged file, a wrong encoder or
 //! a broken kernel cannot go unnoticed.
 
-use crate::data::{Encoder, Schema, Table};
+use crate::data::{Batch, Encoder, Schema, Table};
 use crate::diag::{Code, Diagnostic, Diagnostics};
-use csv::ByteRecord;
 use serde::{Deserialize, Serialize};
 
 /// A raw row and its outputs.
@@ -79,8 +78,7 @@ pub fn check(
 }
 
 fn encode(cells: &[(String, String)], schema: &Schema) -> Result<Vec<f32>, Diagnostics> {
-    let (header, record): (Vec<String>, ByteRecord) = cells.iter().cloned().unzip();
-    let mut inputs = Vec::new();
-    Encoder::new(schema, "the golden rows", &header)?.encode(1, &record, &mut inputs)?;
-    Ok(inputs)
+    let header: Vec<String> = cells.iter().map(|(name, _)| name.clone()).collect();
+    let row = Batch::of_row("the golden rows", cells.iter().map(|(_, cell)| cell.as_str()));
+    Ok(Encoder::new(schema, "the golden rows", &header)?.encode(&row)?.features)
 }
