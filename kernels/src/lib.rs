@@ -12,6 +12,7 @@
 //!   A file holds the operation, its derivative, its f64 oracle and its error
 //!   bound; the family's one list makes it known to everybody else.
 //! - [`gemm`]: the three matrix products of a dense layer.
+//! - [`bytes`], [`map`]: finding the delimiters of a text, mapping a file.
 //!
 //! # Layout
 //!
@@ -19,10 +20,12 @@
 //! batch next to each other, so that vectors run along the batch. Weights are
 //! `[out][in]`, row-major, as PyTorch has them.
 
+pub mod bytes;
 pub mod gemm;
 pub mod hyper;
 pub mod layout;
 pub mod loss;
+pub mod map;
 pub mod optim;
 pub mod simd;
 pub mod unary;

@@ -1,8 +1,8 @@
 //! `mlpc check`: a model's text, against itself and a table; nothing is run.
 
 use super::report;
-use super::source::{self, ModelText};
-use super::{Context, Failure};
+use super::source::{self, ModelText, ReadArgs};
+use super::{Context, Failure, Machine};
 use mlpc::data::Dataset;
 use mlpc::diag::{Diagnostics, Severity, Sources};
 use serde_json::{Value, json};
@@ -13,14 +13,18 @@ use std::path::PathBuf;
 pub(super) struct Args {
     /// The model's text
     model: PathBuf,
-    /// A table to check it against, a CSV file with a header; `-`: standard input
-    data: Option<PathBuf>,
+    /// A table to check it against: CSV and its like, Parquet or Arrow, several files, or `-`
+    data: Vec<PathBuf>,
     /// Change the text, as in `train.epochs=5`; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
     /// Print the result as JSON; errors as a list with their places
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    read: ReadArgs,
+    #[command(flatten)]
+    machine: Machine,
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
@@ -48,12 +52,13 @@ fn check(args: &Args, context: &Context) -> Result<Vec<String>, Failure> {
     let text = ModelText::read(&args.model, &args.set)?;
     let model = text.check()?;
     let mut lines = Vec::new();
-    let network = match &args.data {
-        None => model.network(None, None, &super::limits()).ok(),
-        Some(path) => {
-            let table = source::table(path)?;
+    let network = match args.data.as_slice() {
+        [] => model.network(None, None, &super::limits()).ok(),
+        paths => {
+            let table = source::table(paths, &args.read, &args.machine.pool()?)?;
             let dataset = Dataset::bind(&table, &model)?;
-            context.say(format!("{}: {} rows", path.display(), table.rows()));
+            context.say(format!("{}: {} rows", table.source, table.rows()));
+            lines.extend(table.notes.iter().map(|note| format!("note: {note}")));
             lines.extend(dataset.schema.describe());
             lines.extend(dataset.notes.iter().map(|note| format!("note: {note}")));
             lines.push(String::new());

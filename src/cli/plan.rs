@@ -1,6 +1,6 @@
 //! `mlpc plan`: every form between the text and the kernels, as stable text.
 
-use super::source::{self, ModelText};
+use super::source::{self, ModelText, ReadArgs};
 use super::{Failure, Machine};
 use mlpc::data::Dataset;
 use mlpc::ir::lower;
@@ -12,8 +12,8 @@ use std::path::PathBuf;
 pub(super) struct Args {
     /// The model's text
     model: PathBuf,
-    /// A table that says the widths that are `auto`; `-`: standard input
-    data: Option<PathBuf>,
+    /// A table that says the widths that are `auto`, in files of any format; `-`: standard input
+    data: Vec<PathBuf>,
     /// The form to show
     #[arg(long, value_enum, default_value_t = Stage::Plan)]
     stage: Stage,
@@ -23,6 +23,8 @@ pub(super) struct Args {
     /// Show the plan without fusion
     #[arg(long)]
     unfused: bool,
+    #[command(flatten)]
+    read: ReadArgs,
     #[command(flatten)]
     machine: Machine,
 }
@@ -48,9 +50,12 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         write!(out, "{}", text.parsed.ast)?;
         return Ok(());
     }
-    let dataset = match &args.data {
-        Some(path) => Some(Dataset::bind(&source::table(path)?, &model)?),
-        None => None,
+    let dataset = match args.data.as_slice() {
+        [] => None,
+        paths => {
+            let table = source::table(paths, &args.read, &args.machine.pool()?)?;
+            Some(Dataset::bind(&table, &model)?)
+        }
     };
     if args.stage == Stage::Model && dataset.is_none() {
         // A model may be shown while its widths are still `auto`.

@@ -1,19 +1,21 @@
 //! `mlpc predict`: raw rows in, predictions as CSV out, block by block.
 
+use super::source::{self, ReadArgs};
 use super::{Context, Failure, Machine};
 use mlpc::Predictor;
-use mlpc::data::{Decoder, Encoder, Rows, Schema, Tally, open};
-use mlpc::diag::{Code, Diagnostic, Diagnostics};
+use mlpc::data::{Batch, Batches, Decoder, Encoder, Piece, Schema, Tally};
+use mlpc::diag::{Code, Diagnostic};
 use mlpc::file::write_atomically;
-use std::io::{self, BufWriter, Read, Write};
+use rayon::prelude::*;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// A model that `mlpc run` has saved
     model: PathBuf,
-    /// The rows, a CSV file with a header; the target may be absent. `-` or nothing: standard input
-    data: Option<PathBuf>,
+    /// The rows, in files of any format; the target may be absent. `-` or nothing: standard input
+    data: Vec<PathBuf>,
     /// Where the predictions go [default: standard output]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -21,21 +23,20 @@ pub(super) struct Args {
     #[arg(long)]
     probabilities: bool,
     #[command(flatten)]
+    read: ReadArgs,
+    #[command(flatten)]
     machine: Machine,
 }
-
-/// Rows of a block: enough for the fastest kernels, few enough to stream.
-pub(super) const BLOCK: usize = 4096;
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let predictor = Predictor::load(&args.model, args.machine.plan_options()?)?;
     let schema = schema(&predictor, &args.model)?;
     let pool = args.machine.pool()?;
-    let work = Work { predictor: &predictor, schema, probabilities: args.probabilities };
+    let work = Work { predictor: &predictor, schema, args };
     let notes = pool.install(|| -> Result<Vec<String>, Failure> {
-        let rows = source(args.data.as_deref())?;
+        let rows = source::batches(&args.data, &args.read)?;
         let Some(output) = &args.output else {
-            return work.stream(rows, BufWriter::new(io::stdout().lock()));
+            return work.stream(rows, io::stdout().lock());
         };
         // An error in the data is carried past the writer, which knows only
         // errors of writing.
@@ -70,51 +71,83 @@ pub(super) fn schema<'p>(predictor: &'p Predictor, path: &Path) -> Result<&'p Sc
     })
 }
 
-/// The rows of a file or of standard input.
-pub(super) fn source(path: Option<&Path>) -> Result<Rows<Box<dyn Read + Send>>, Diagnostics> {
-    match path {
-        Some(path) if path.as_os_str() != "-" => {
-            let file: Box<dyn Read + Send> = Box::new(open(path)?);
-            Rows::new(file, path.display().to_string())
-        }
-        _ => Rows::new(Box::new(io::stdin()), "standard input"),
-    }
-}
-
 struct Work<'a> {
     predictor: &'a Predictor,
     schema: &'a Schema,
-    probabilities: bool,
+    args: &'a Args,
 }
 
 impl Work<'_> {
-    /// Reads, predicts and writes block by block, in order.
-    fn stream(
-        &self,
-        mut rows: Rows<Box<dyn Read + Send>>,
-        out: impl Write,
-    ) -> Result<Vec<String>, Failure> {
-        let encoder = Encoder::new(self.schema, rows.source().to_owned(), rows.header())?;
-        let decoder = Decoder::new(&self.schema.target, self.probabilities);
-        let mut writer = csv::Writer::from_writer(out);
-        let mut record = decoder.header();
-        writer.write_record(&record).map_err(unwritten)?;
+    /// Reads, predicts and writes batch by batch, in order; returns what the
+    /// user should know.
+    fn stream(&self, mut batches: Batches, mut out: impl Write) -> Result<Vec<String>, Failure> {
+        let encoder = Encoder::new(self.schema, batches.source(), batches.header())?;
+        let encoder = encoder.on_bad_row(self.args.read.bad_row());
+        let decoder = Decoder::new(&self.schema.target, self.args.probabilities);
+        let header = written(|writer| writer.write_record(&decoder.header()))?;
+        out.write_all(&header)?;
         let mut tally = Tally::default();
-        let mut outputs = Vec::new();
-        while let Some(batch) = rows.next_batch(BLOCK)? {
-            let encoded = encoder.encode(&batch)?;
-            tally.add(&encoded.tally);
-            outputs.resize(encoded.rows.len() * self.predictor.outputs(), 0.0);
-            self.predictor.predict_parallel(&encoded.features, &mut outputs);
-            for outputs in outputs.chunks_exact(self.predictor.outputs()) {
-                decoder.record(outputs, &mut record);
-                writer.write_record(&record).map_err(unwritten)?;
-            }
-            writer.flush()?;
-        }
-        writer.flush()?;
-        Ok(encoder.notes(&tally))
+        stream(
+            &mut batches,
+            |batch| {
+                let encoded = encoder.encode(batch)?;
+                let mut outputs = vec![0.0; encoded.rows.len() * self.predictor.outputs()];
+                self.predictor.predict(&encoded.features, &mut outputs);
+                let mut record = csv::StringRecord::new();
+                let text = written(|writer| {
+                    outputs.chunks_exact(self.predictor.outputs()).try_for_each(|outputs| {
+                        decoder.record(outputs, &mut record);
+                        writer.write_record(&record)
+                    })
+                })?;
+                Ok((encoded.tally, text))
+            },
+            |(part, text)| {
+                tally.add(&part);
+                out.write_all(&text)?;
+                Ok(())
+            },
+        )?;
+        out.flush()?;
+        Ok(batches.notes().into_iter().chain(encoder.notes(&tally)).collect())
     }
+}
+
+/// Runs `work` on every batch, on the threads of the current pool, and `done`
+/// on the results, in the order of the rows. Memory stays constant.
+pub(super) fn stream<T: Send>(
+    batches: &mut Batches,
+    work: impl Fn(&Batch) -> Result<T, Failure> + Sync,
+    mut done: impl FnMut(T) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let most = 4 * rayon::current_num_threads();
+    loop {
+        let pieces = batches.next_pieces(most)?;
+        if pieces.is_empty() {
+            return Ok(());
+        }
+        let one = |piece: Piece| -> Result<(u64, T), Failure> {
+            let scanned = piece.scan();
+            let bad_rows = scanned.bad_rows;
+            let batch = scanned.into_batch()?;
+            Ok((bad_rows, work(&batch)?))
+        };
+        let results: Vec<Result<(u64, T), Failure>> = pieces.into_par_iter().map(one).collect();
+        for result in results {
+            let (bad_rows, result) = result?;
+            batches.count_bad_rows(bad_rows);
+            done(result)?;
+        }
+    }
+}
+
+/// Some records as CSV.
+fn written(
+    records: impl FnOnce(&mut csv::Writer<Vec<u8>>) -> Result<(), csv::Error>,
+) -> Result<Vec<u8>, Failure> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    records(&mut writer).map_err(unwritten)?;
+    writer.into_inner().map_err(|error| io::Error::other(error.to_string()).into())
 }
 
 /// An error of the CSV writer is one of writing: records are of one length.

@@ -1,7 +1,7 @@
 //! `mlpc run`: train a model on a table, report and save it.
 
 use super::report::{self, Side};
-use super::source::{self, ModelText};
+use super::source::{self, ModelText, ReadArgs};
 use super::{Context, Failure, Machine};
 use indicatif::{ProgressBar, ProgressStyle};
 use mlpc::check::model::{Network, Train};
@@ -21,8 +21,9 @@ use std::time::{Duration, Instant};
 pub(super) struct Args {
     /// The model's text
     model: PathBuf,
-    /// The table to train on, a CSV file with a header; `-`: standard input
-    data: PathBuf,
+    /// The table to train on: CSV and its like, Parquet or Arrow, several files, or `-`
+    #[arg(required = true)]
+    data: Vec<PathBuf>,
     /// Where the trained model goes [default: MODEL with the ending .safetensors]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -36,6 +37,8 @@ pub(super) struct Args {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
+    read: ReadArgs,
+    #[command(flatten)]
     machine: Machine,
 }
 
@@ -44,7 +47,8 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let text = ModelText::read(&args.model, &args.set)?;
     let model = text.check()?;
     let output = args.output.clone().unwrap_or_else(|| args.model.with_extension("safetensors"));
-    let table = source::table(&args.data)?;
+    let pool = args.machine.pool()?;
+    let table = source::table(&args.data, &args.read, &pool)?;
     let dataset = Dataset::bind(&table, &model)?;
     let network = text.network(&model, Some(&dataset))?;
     let tensors = network.tensors();
@@ -57,7 +61,8 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         .map_err(super::no_threads)?;
 
     let rows = table.rows();
-    context.say(format!("{}: {rows} row{}", args.data.display(), plural(rows)));
+    context.say(format!("{}: {rows} row{}", table.source, plural(rows)));
+    table.notes.iter().for_each(|note| context.say(format!("note: {note}")));
     dataset.schema.describe().iter().for_each(|line| context.say(format!("  {line}")));
     dataset.notes.iter().for_each(|note| context.say(format!("note: {note}")));
     context.say(describe_network(&network));
@@ -99,7 +104,6 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
 
     // The report's numbers are the saved model's own.
     let predict = Predict::new(Plan::new(&network, options), trainer.state().parameters.clone());
-    let pool = args.machine.pool()?;
     let measure = |rows: &[u32]| pool.install(|| metrics(&predict, &dataset, rows));
     let mut sides = vec![Side { name: "training", metrics: measure(&dataset.train) }];
     if !dataset.validation.is_empty() {

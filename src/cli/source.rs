@@ -3,11 +3,11 @@
 use super::{Failure, limits};
 use mlpc::check::model::{Model, Network};
 use mlpc::check::{check, set};
-use mlpc::data::{Dataset, Table};
+use mlpc::data::{self, Batches, Dataset, Input, ReadOptions, Table, expand};
 use mlpc::diag::{Code, Diagnostic, Diagnostics, Sources};
 use mlpc::syntax::{Parsed, decode, parse};
 use std::io::{self, ErrorKind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// A model's text with the changes of `--set`, and the texts that errors
 /// point into.
@@ -49,12 +49,83 @@ impl ModelText {
     }
 }
 
-/// Reads a table: a file, or standard input for `-`.
-pub(super) fn table(path: &Path) -> Result<Table, Failure> {
-    if path.as_os_str() == "-" {
-        return Ok(Table::from_reader(io::stdin().lock(), "standard input")?);
+/// How tables are read: the options that `run`, `predict`, `evaluate` and
+/// `check` share.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Reading")]
+pub(super) struct ReadArgs {
+    /// What separates the columns of a text: a character, or `tab` [default: told from the text]
+    #[arg(long, value_name = "CHARACTER", value_parser = delimiter)]
+    delimiter: Option<u8>,
+    /// The first line is a row like the others; columns are column_1, column_2, …
+    #[arg(long)]
+    no_headers: bool,
+    /// Read the first N rows only
+    #[arg(long, value_name = "N")]
+    limit: Option<u64>,
+    /// A row that cannot be used is an error, or is skipped and counted
+    #[arg(long, value_name = "WHAT", value_enum, default_value_t = BadRow::Error)]
+    on_bad_row: BadRow,
+    /// Keep what has been read in this folder, for the next time
+    #[arg(long, value_name = "DIR")]
+    cache: Option<PathBuf>,
+}
+
+/// [`data::BadRow`] as the command line has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum BadRow {
+    Error,
+    Skip,
+}
+
+impl ReadArgs {
+    pub(super) fn options(&self) -> ReadOptions {
+        ReadOptions {
+            delimiter: self.delimiter,
+            headers: !self.no_headers,
+            limit: self.limit,
+            bad_row: self.bad_row(),
+            cache: self.cache.clone(),
+            ..ReadOptions::default()
+        }
     }
-    Ok(Table::read(path)?)
+
+    pub(super) fn bad_row(&self) -> data::BadRow {
+        match self.on_bad_row {
+            BadRow::Error => data::BadRow::Error,
+            BadRow::Skip => data::BadRow::Skip,
+        }
+    }
+}
+
+fn delimiter(word: &str) -> Result<u8, String> {
+    match word {
+        "tab" | "\\t" => Ok(b'\t'),
+        "comma" => Ok(b','),
+        "semicolon" => Ok(b';'),
+        "pipe" => Ok(b'|'),
+        _ => match word.as_bytes() {
+            [b'"' | b'\n' | b'\r' | 0] => Err("it cannot separate columns".to_owned()),
+            [byte] if byte.is_ascii() => Ok(*byte),
+            _ => Err("one ASCII character is wanted, or `tab`".to_owned()),
+        },
+    }
+}
+
+/// Reads a table: files, patterns of file names, or standard input for `-`.
+pub(super) fn table(
+    paths: &[PathBuf],
+    args: &ReadArgs,
+    pool: &rayon::ThreadPool,
+) -> Result<Table, Failure> {
+    let inputs = expand(paths)?;
+    Ok(pool.install(|| Table::load(inputs, &args.options()))?)
+}
+
+/// The same as a stream, in constant memory; nothing named: standard input.
+pub(super) fn batches(paths: &[PathBuf], args: &ReadArgs) -> Result<Batches, Failure> {
+    let inputs = if paths.is_empty() { vec![Input::Stdin] } else { expand(paths)? };
+    Ok(Batches::open(inputs, args.options())?)
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> Failure {

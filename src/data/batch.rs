@@ -6,12 +6,12 @@
 //! nobody needs costs no parsing; the cells of a binary format are typed.
 
 use super::cell::{self, Cell};
-use super::date;
 use super::lines::{Lines, Place};
+use super::table::{Text, Values};
 use std::borrow::Cow;
 use std::sync::Arc;
 
-/// Consecutive rows of a file. Columns are those of its header, in its order.
+/// Consecutive rows of a file, with the columns of its table.
 #[derive(Debug, Clone, Default)]
 pub struct Batch {
     lines: Lines,
@@ -22,12 +22,45 @@ pub struct Batch {
 #[derive(Debug, Clone)]
 enum Cells {
     /// A text: its bytes, and the range of each cell, row by row.
-    Text { bytes: Vec<u8>, ranges: Vec<(u32, u32)> },
+    Text {
+        bytes: Vec<u8>,
+        ranges: Vec<(u32, u32)>,
+        /// Cells of a row.
+        fields: usize,
+        /// Which of them each column is; none: they are the same.
+        map: Option<Arc<[u32]>>,
+    },
+    /// Typed columns.
+    Columns(Vec<Values>),
+}
+
+/// The cells of one column.
+pub(crate) enum Column<'a> {
+    Text(TextColumn<'a>),
+    Values(&'a Values),
+}
+
+/// The cells of one column of a text.
+#[derive(Clone, Copy)]
+pub(crate) struct TextColumn<'a> {
+    bytes: &'a [u8],
+    ranges: &'a [(u32, u32)],
+    fields: usize,
+    field: usize,
+}
+
+impl<'a> TextColumn<'a> {
+    /// The cell of each row.
+    pub(crate) fn cells(self) -> impl Iterator<Item = &'a [u8]> {
+        let (first, fields) = (self.field.min(self.ranges.len()), self.fields);
+        let ranges = self.ranges[first..].iter().step_by(fields);
+        ranges.map(move |&(start, end)| &self.bytes[start as usize..end as usize])
+    }
 }
 
 impl Default for Cells {
     fn default() -> Self {
-        Cells::Text { bytes: Vec::new(), ranges: Vec::new() }
+        Cells::Columns(Vec::new())
     }
 }
 
@@ -48,20 +81,29 @@ impl Batch {
         let mut lines = Lines::default();
         lines.start_file(source.into());
         lines.push(1);
-        let width = ranges.len();
-        Batch { lines, cells: Cells::Text { bytes, ranges }, width }
+        let fields = ranges.len();
+        Batch::of_text(lines, bytes, ranges, fields, None)
     }
 
-    /// A batch of a text's rows; `ranges` are those of the cells in `bytes`,
-    /// row by row.
+    /// A batch of a text's rows of so many `fields`; `ranges` are those of
+    /// the fields in `bytes`, row by row. `map` says which field each column
+    /// is, where they are not the same.
     pub(crate) fn of_text(
         lines: Lines,
         bytes: Vec<u8>,
         ranges: Vec<(u32, u32)>,
-        width: usize,
+        fields: usize,
+        map: Option<Arc<[u32]>>,
     ) -> Batch {
-        debug_assert_eq!(ranges.len(), lines.len() * width);
-        Batch { lines, cells: Cells::Text { bytes, ranges }, width }
+        debug_assert_eq!(ranges.len(), lines.len() * fields);
+        let width = map.as_ref().map_or(fields, |map| map.len());
+        Batch { lines, cells: Cells::Text { bytes, ranges, fields, map }, width }
+    }
+
+    /// A batch of typed columns.
+    #[cfg(feature = "columnar")]
+    pub(crate) fn of_columns(lines: Lines, columns: Vec<Values>) -> Batch {
+        Batch { lines, width: columns.len(), cells: Cells::Columns(columns) }
     }
 
     /// The number of rows.
@@ -86,13 +128,22 @@ impl Batch {
     ///
     /// # Panics
     /// Where there is no such cell.
+    #[inline]
     pub fn text(&self, row: usize, column: usize) -> Cow<'_, [u8]> {
-        assert!(column < self.width, "column {column} of {}", self.width);
         match &self.cells {
-            Cells::Text { bytes, ranges } => {
-                let (start, end) = ranges[row * self.width + column];
+            Cells::Text { bytes, ranges, fields, map } => {
+                let field = map.as_ref().map_or(column, |map| map[column] as usize);
+                assert!(field < *fields, "column {column} of {}", self.width);
+                let (start, end) = ranges[row * fields + field];
                 Cow::Borrowed(&bytes[start as usize..end as usize])
             }
+            Cells::Columns(columns) => match &columns[column] {
+                Values::Text(text) => {
+                    let level = text.levels.get(text.codes[row] as usize);
+                    Cow::Borrowed(level.map_or(&[][..], |level| level.as_bytes()))
+                }
+                other => Cow::Owned(other.cell(row).into_bytes()),
+            },
         }
     }
 
@@ -101,32 +152,80 @@ impl Batch {
     /// # Panics
     /// Where there is no such cell.
     pub fn is_missing(&self, row: usize, column: usize) -> bool {
-        cell::is_missing(self.text(row, column).trim_ascii())
+        match &self.cells {
+            Cells::Columns(columns) => columns[column].is_missing(row),
+            Cells::Text { .. } => cell::is_missing(self.text(row, column).trim_ascii()),
+        }
     }
 
     /// A cell as a number, or what else it holds.
     ///
     /// # Panics
     /// Where there is no such cell.
+    #[inline]
     pub(crate) fn number(&self, row: usize, column: usize) -> Cell {
-        cell::classify(&self.text(row, column))
+        match &self.cells {
+            Cells::Text { .. } => cell::classify(&self.text(row, column)),
+            Cells::Columns(columns) => number_of(&columns[column], row),
+        }
     }
 
     /// A cell as a date: [`Cell::Number`] holds its seconds since 1970.
     ///
     /// # Panics
     /// Where there is no such cell.
-    #[allow(dead_code)] // for the encoding of dates
     pub(crate) fn date(&self, row: usize, column: usize) -> Cell {
-        let text = self.text(row, column);
-        let trimmed = text.trim_ascii();
-        if cell::is_missing(trimmed) {
+        if self.is_missing(row, column) {
             return Cell::Missing;
         }
-        date::parse(trimmed).map_or(Cell::Text, Cell::Number)
+        match &self.cells {
+            Cells::Columns(columns) => match &columns[column] {
+                Values::Dates(seconds) => Cell::Number(seconds[row]),
+                _ => cell::date(&self.text(row, column)),
+            },
+            Cells::Text { .. } => cell::date(&self.text(row, column)),
+        }
     }
 
+    /// Keeps the first rows alone.
+    pub(crate) fn truncate(&mut self, rows: usize) {
+        if rows < self.rows() {
+            self.lines.truncate(rows);
+            if let Cells::Text { ranges, fields, .. } = &mut self.cells {
+                ranges.truncate(rows * *fields);
+            }
+        }
+    }
+
+    /// A whole column.
+    ///
+    /// # Panics
+    /// Where there is no such column.
+    pub(crate) fn column(&self, column: usize) -> Column<'_> {
+        match &self.cells {
+            Cells::Text { bytes, ranges, fields, map } => {
+                let field = map.as_ref().map_or(column, |map| map[column] as usize);
+                Column::Text(TextColumn { bytes, ranges, fields: *fields, field })
+            }
+            Cells::Columns(columns) => Column::Values(&columns[column]),
+        }
+    }
+
+    /// Where the rows stand.
     pub(crate) fn lines(&self) -> &Lines {
         &self.lines
+    }
+}
+
+/// A typed cell as a number, or what else it holds.
+pub(crate) fn number_of(values: &Values, row: usize) -> Cell {
+    match values {
+        _ if values.is_missing(row) => Cell::Missing,
+        Values::Numbers(numbers) if numbers[row].is_finite() => Cell::Number(numbers[row]),
+        Values::Numbers(_) => Cell::Infinite,
+        Values::Dates(_) => Cell::Text,
+        Values::Text(Text { codes, levels, .. }) => {
+            cell::classify(levels[codes[row] as usize].as_bytes())
+        }
     }
 }

@@ -6,8 +6,8 @@
 use super::buffer::Buffer;
 use super::complaints::{Found, too_large_for_f32, too_spread, unusable_cells};
 use super::labels::Labels;
+use super::read::{count, no_room};
 use super::roles::Roles;
-use super::rows::count;
 use super::schema::{Encoding, InputColumn, Schema};
 use super::split::{split, too_few};
 use super::stats::Stats;
@@ -282,39 +282,47 @@ fn encode(
 
     // A block of rows at a time: columns are read along, rows written nearby.
     const BLOCK: usize = 64;
-    let mut features = vec![0f32; kept.len() * width];
     let mut too_large: Vec<Vec<usize>> = vec![Vec::new(); columns.len()];
-    for (block, rows) in kept.chunks(BLOCK).enumerate() {
-        let first = block * BLOCK;
-        for ((start, cells), too_large) in columns.iter().zip(&mut too_large) {
-            let mut at = first * width + start;
-            match cells {
-                Cells::Numbers(numbers, encoding) => {
-                    for &row in rows {
-                        features[at] = encoding.number(numbers[row as usize]);
-                        if !features[at].is_finite() {
-                            too_large.push(row as usize);
+    let cells = kept.len() as u64 * width as u64;
+    let features = table.storage.fill(cells, |push| {
+        let mut block_of_features = vec![0f32; BLOCK * width];
+        for (block, rows) in kept.chunks(BLOCK).enumerate() {
+            let first = block * BLOCK;
+            let features = &mut block_of_features[..rows.len() * width];
+            features.fill(0.0);
+            for ((start, cells), too_large) in columns.iter().zip(&mut too_large) {
+                let mut at = *start;
+                match cells {
+                    Cells::Numbers(numbers, encoding) => {
+                        for &row in rows {
+                            features[at] = encoding.number(numbers[row as usize]);
+                            if !features[at].is_finite() {
+                                too_large.push(row as usize);
+                            }
+                            at += width;
                         }
-                        at += width;
                     }
-                }
-                Cells::Ones(ones) => {
-                    for &one in &ones[first..first + rows.len()] {
-                        if one != Text::MISSING {
-                            features[at + one as usize] = 1.0;
+                    Cells::Ones(ones) => {
+                        for &one in &ones[first..first + rows.len()] {
+                            if one != Text::MISSING {
+                                features[at + one as usize] = 1.0;
+                            }
+                            at += width;
                         }
-                        at += width;
                     }
                 }
             }
+            push(features)?;
         }
-    }
+        Ok(())
+    });
+    let features = features.map_err(|error: std::io::Error| no_room(&error))?;
     let errors = too_large.iter().zip(&roles.inputs).filter_map(|(rows, &i)| {
         let column = &table.columns[i];
         let cells = rows.iter().map(|&row| (table.place(row), Some(column.cell(row))));
         Found::new(cells).map(|found| too_large_for_f32(&table.source, &column.name, &found))
     });
-    Diagnostics::none_of(errors.collect(), || features.into())
+    Diagnostics::none_of(errors.collect(), || features)
 }
 
 #[cfg(test)]

@@ -1,13 +1,23 @@
 //! The cells of a column: in memory, or in a file that is mapped.
 
-use std::ops::Deref;
+use bytemuck::Pod;
+use mlpc_kernels::map::{Map, Scratch};
+use std::fmt;
+use std::io;
+use std::ops::{Deref, Range};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// A sequence of numbers that does not change. It reads as a slice; where the
 /// numbers live (in memory, or in a mapped file for a table larger than
 /// memory) does not show. A clone shares them.
-#[derive(Debug, Clone)]
-pub struct Buffer<T>(Arc<Vec<T>>);
+#[derive(Clone)]
+pub struct Buffer<T>(Arc<Place<T>>);
+
+enum Place<T> {
+    Memory(Vec<T>),
+    Mapped(Map),
+}
 
 impl<T> Default for Buffer<T> {
     fn default() -> Self {
@@ -17,40 +27,214 @@ impl<T> Default for Buffer<T> {
 
 impl<T> From<Vec<T>> for Buffer<T> {
     fn from(cells: Vec<T>) -> Self {
-        Buffer(Arc::new(cells))
+        Buffer(Arc::new(Place::Memory(cells)))
     }
 }
 
-impl<T> Deref for Buffer<T> {
+impl<T: Pod> Deref for Buffer<T> {
     type Target = [T];
 
+    #[inline]
     fn deref(&self) -> &[T] {
-        &self.0
+        match &*self.0 {
+            Place::Memory(cells) => cells,
+            // Parts of a file start at multiples of a page.
+            Place::Mapped(map) => bytemuck::cast_slice(map),
+        }
     }
 }
 
-impl<T: PartialEq> PartialEq for Buffer<T> {
+impl<T: Pod + fmt::Debug> fmt::Debug for Buffer<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
+
+impl<T: Pod + PartialEq> PartialEq for Buffer<T> {
     fn eq(&self, other: &Self) -> bool {
         **self == **other
     }
 }
 
-impl<T: PartialEq, const N: usize> PartialEq<[T; N]> for Buffer<T> {
+impl<T: Pod + PartialEq, const N: usize> PartialEq<[T; N]> for Buffer<T> {
     fn eq(&self, other: &[T; N]) -> bool {
         **self == *other
     }
 }
 
-impl<T: PartialEq> PartialEq<Vec<T>> for Buffer<T> {
+impl<T: Pod + PartialEq> PartialEq<Vec<T>> for Buffer<T> {
     fn eq(&self, other: &Vec<T>) -> bool {
         **self == **other
     }
 }
 
-impl<T: PartialEq> PartialEq<Buffer<T>> for Vec<T> {
+impl<T: Pod + PartialEq> PartialEq<Buffer<T>> for Vec<T> {
     fn eq(&self, other: &Buffer<T>) -> bool {
         **self == **other
     }
 }
 
-impl<T: Eq> Eq for Buffer<T> {}
+impl<T: Pod + Eq> Eq for Buffer<T> {}
+
+/// Where the cells of a table go.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Storage {
+    /// Memory.
+    #[default]
+    Memory,
+    /// Files without a name in this folder, mapped: the memory of the process
+    /// stays small, whatever the size of the table.
+    Folder(PathBuf),
+}
+
+impl Storage {
+    /// Buffers of at most `longest` cells each, to be filled.
+    ///
+    /// # Errors
+    /// Where the folder cannot be written to.
+    pub(crate) fn sinks<T: Pod>(&self, sinks: usize, longest: u64) -> io::Result<Sinks<T>> {
+        let bytes = longest.saturating_mul(size_of::<T>() as u64);
+        let stride = bytes.next_multiple_of(PAGE);
+        let scratch = match self {
+            Storage::Memory => None,
+            Storage::Folder(folder) => Some(Scratch::new(folder)?),
+        };
+        let collected = (COLLECTED.1 / sinks.max(1)).clamp(PAGE_OF_MEMORY, COLLECTED.0);
+        let new = |i| Sink {
+            cells: Vec::new(),
+            start: i as u64 * stride,
+            room: stride,
+            written: 0,
+            collected,
+        };
+        Ok(Sinks { sinks: (0..sinks).map(new).collect(), scratch })
+    }
+
+    /// Fills one buffer, of at most `longest` cells, from parts in order.
+    ///
+    /// # Errors
+    /// Where the folder cannot be written to.
+    pub(crate) fn fill<T: Pod, E: From<io::Error>>(
+        &self,
+        longest: u64,
+        parts: impl FnOnce(&mut dyn FnMut(&[T]) -> io::Result<()>) -> Result<(), E>,
+    ) -> Result<Buffer<T>, E> {
+        let mut sinks = self.sinks(1, longest)?;
+        let Sinks { sinks: list, scratch } = &mut sinks;
+        if scratch.is_none() {
+            list[0].cells.reserve_exact(usize::try_from(longest).unwrap_or(0));
+        }
+        parts(&mut |part| list[0].extend(part, scratch.as_ref()))?;
+        let mut buffers = sinks.finish()?;
+        Ok(buffers.pop().expect("there is one sink"))
+    }
+}
+
+/// Parts of a file start at multiples of the largest page there is.
+const PAGE: u64 = 64 << 10;
+
+/// Smaller writes cost more than they carry.
+const PAGE_OF_MEMORY: usize = 4 << 10;
+
+/// So many bytes are collected before they are written, of one sink and of
+/// all sinks together.
+const COLLECTED: (usize, usize) = (1 << 16, 32 << 20);
+
+/// Buffers that are being filled, which share a file where they are in one.
+pub(crate) struct Sinks<T> {
+    pub(crate) sinks: Vec<Sink<T>>,
+    pub(crate) scratch: Option<Scratch>,
+}
+
+/// A buffer that is being filled.
+pub(crate) struct Sink<T> {
+    /// All cells in memory, or those not yet written.
+    cells: Vec<T>,
+    /// The offset of the first cell in the file.
+    start: u64,
+    /// The bytes up to the next sink.
+    room: u64,
+    written: u64,
+    /// The bytes that are collected before they are written.
+    collected: usize,
+}
+
+impl<T: Pod> Sink<T> {
+    /// Appends cells. `scratch` must be that of its [`Sinks`].
+    pub(crate) fn extend(&mut self, cells: &[T], scratch: Option<&Scratch>) -> io::Result<()> {
+        self.cells.extend_from_slice(cells);
+        match scratch {
+            Some(scratch) if size_of_val(&*self.cells) >= self.collected => self.write(scratch),
+            _ => Ok(()),
+        }
+    }
+
+    fn write(&mut self, scratch: &Scratch) -> io::Result<()> {
+        let bytes = bytemuck::cast_slice(&self.cells);
+        if self.written + bytes.len() as u64 > self.room {
+            return Err(io::Error::other("the table has grown while it was read"));
+        }
+        scratch.write_all_at(bytes, self.start + self.written)?;
+        self.written += bytes.len() as u64;
+        self.cells.clear();
+        Ok(())
+    }
+
+    fn range(&self) -> Range<u64> {
+        self.start..self.start + self.written
+    }
+
+    /// Drops what it holds: it will not be needed.
+    pub(crate) fn clear(&mut self) {
+        self.cells = Vec::new();
+        self.written = 0;
+    }
+}
+
+impl<T: Pod> Sinks<T> {
+    /// The buffers, filled.
+    pub(crate) fn finish(mut self) -> io::Result<Vec<Buffer<T>>> {
+        let Some(scratch) = self.scratch else {
+            return Ok(self.sinks.into_iter().map(|sink| sink.cells.into()).collect());
+        };
+        self.sinks.iter_mut().try_for_each(|sink| sink.write(&scratch))?;
+        let parts: Vec<Range<u64>> = self.sinks.iter().map(Sink::range).collect();
+        let maps = scratch.map(&parts)?;
+        let buffer = |map: Map| match map.is_empty() {
+            // No page, and thus no alignment.
+            true => Vec::new().into(),
+            false => Buffer(Arc::new(Place::Mapped(map))),
+        };
+        Ok(maps.into_iter().map(buffer).collect())
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_and_files_hold_the_same() {
+        let parts: Vec<Vec<f64>> =
+            [3, 0, 40_000, 1].map(|n| (0..n).map(f64::from).collect()).to_vec();
+        let all = parts.concat();
+        for storage in [Storage::Memory, Storage::Folder(std::env::temp_dir())] {
+            let mut sinks = storage.sinks::<f64>(3, 50_000).unwrap();
+            let Sinks { sinks: list, scratch } = &mut sinks;
+            for part in &parts {
+                list[0].extend(part, scratch.as_ref()).unwrap();
+                list[2].extend(part, scratch.as_ref()).unwrap();
+            }
+            list[2].clear();
+            let buffers = sinks.finish().unwrap();
+            assert_eq!(buffers[0], all);
+            assert!(buffers[1].is_empty() && buffers[2].is_empty());
+            let one = storage.fill::<f64, io::Error>(50_000, |push| {
+                parts.iter().try_for_each(|part| push(part))
+            });
+            assert_eq!(one.unwrap(), all);
+        }
+        assert!(Storage::Folder("no/such/folder".into()).sinks::<f32>(1, 1).is_err());
+    }
+}

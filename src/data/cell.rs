@@ -1,4 +1,12 @@
 //! What a cell holds: nothing, a number, or text.
+//!
+//! Numbers are decimal, with an exponent or without. Groups of three digits
+//! may have commas between them (`1,234,567.8`): such a cell is the number
+//! without the commas, and the table says how many it has read so. What f64
+//! cannot hold (`1e400`) and `inf` are told apart from numbers and are never
+//! used as one. Numbers too small for f64 are 0, as everywhere.
+
+use super::date;
 
 /// A cell's content.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -20,24 +28,40 @@ const MISSING: &[&str] = &[
 ];
 
 /// Whether a cell (without the blanks around it) stands for a missing value.
+#[inline]
 pub(crate) fn is_missing(trimmed: &[u8]) -> bool {
-    // The longest word has eight bytes: most text is told apart by that.
-    trimmed.is_empty()
-        || (trimmed.len() <= 8 && MISSING.iter().any(|word| word.as_bytes() == trimmed))
+    // The longest word has eight bytes: most text is told apart by that, and
+    // most of the rest by its first letter.
+    match trimmed {
+        [] => true,
+        [b'#' | b'-' | b'1' | b'<' | b'N' | b'n', ..] if trimmed.len() <= 8 => {
+            MISSING.iter().any(|word| word.as_bytes() == trimmed)
+        }
+        _ => false,
+    }
 }
 
 /// Looks at a cell; blanks around it do not count.
+#[inline]
 pub(crate) fn classify(raw: &[u8]) -> Cell {
-    // Short whole numbers fill most tables: they need no general parser.
-    if let Some(number) = short_integer(raw) {
-        return Cell::Number(number);
+    match plain_number(raw) {
+        Some(number) => Cell::Number(number),
+        None => look_closer(raw),
     }
+}
+
+/// The cells that are no plain number.
+pub(crate) fn look_closer(raw: &[u8]) -> Cell {
     let trimmed = raw.trim_ascii();
     if is_missing(trimmed) {
         return Cell::Missing;
     }
     // Rust's parser takes `nan` in any case, which is missing only as above.
-    let parsed = std::str::from_utf8(trimmed).ok().and_then(|text| text.parse::<f64>().ok());
+    let parse = |text: &[u8]| std::str::from_utf8(text).ok().and_then(|text| text.parse().ok());
+    let parsed: Option<f64> = match grouped(trimmed) {
+        Some(plain) => parse(&plain),
+        None => parse(trimmed),
+    };
     match parsed {
         Some(number) if number.is_finite() => Cell::Number(number),
         Some(number) if number.is_infinite() => Cell::Infinite,
@@ -45,26 +69,92 @@ pub(crate) fn classify(raw: &[u8]) -> Cell {
     }
 }
 
-/// A whole number of up to 15 digits, which f64 holds exactly.
-fn short_integer(raw: &[u8]) -> Option<f64> {
-    if raw.is_empty() || raw.len() > 15 {
+/// A cell as a date: [`Cell::Number`] holds its seconds since 1970 in UTC.
+pub(crate) fn date(raw: &[u8]) -> Cell {
+    let trimmed = raw.trim_ascii();
+    if is_missing(trimmed) {
+        return Cell::Missing;
+    }
+    date::parse(trimmed).map_or(Cell::Text, Cell::Number)
+}
+
+/// A decimal number of at most 19 digits whose value follows from one exactly
+/// rounded operation (Clinger's fast path), which is nearly every number in a
+/// table; the others are the general parser's.
+#[inline]
+pub(crate) fn plain_number(raw: &[u8]) -> Option<f64> {
+    // Powers of ten up to 10^22 are exact.
+    const POWERS: [f64; 23] = [
+        1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16,
+        1e17, 1e18, 1e19, 1e20, 1e21, 1e22,
+    ];
+    let (negative, digits) = match raw {
+        [b'-', digits @ ..] => (true, digits),
+        digits => (false, digits),
+    };
+    if digits.is_empty() || digits.len() > 20 {
         return None;
     }
-    let mut sum = 0u64;
-    for &byte in raw {
+    // At most 19 digits or 20 bytes with the point: below 10^20 < 2^67 is too
+    // much for u64, but 2^53 is asked for at the end, and wrapping is not
+    // possible below 20 digits.
+    let mut mantissa = 0u64;
+    let mut point = None;
+    for (i, &byte) in digits.iter().enumerate() {
         let digit = byte.wrapping_sub(b'0');
-        if digit > 9 {
+        if digit <= 9 {
+            mantissa = mantissa.wrapping_mul(10).wrapping_add(u64::from(digit));
+        } else if byte == b'.' && point.is_none() {
+            point = Some(i);
+        } else {
             return None;
         }
-        sum = sum * 10 + u64::from(digit);
     }
-    Some(sum as f64)
+    let decimals = match point {
+        None if digits.len() == 20 => return None,
+        None => 0,
+        // A point alone is no number.
+        Some(_) if digits.len() == 1 => return None,
+        Some(at) => digits.len() - 1 - at,
+    };
+    if mantissa > 1 << 53 {
+        return None;
+    }
+    let number = mantissa as f64 / POWERS[decimals];
+    Some(if negative { -number } else { number })
+}
+
+/// A number without the commas between its groups of three digits; none where
+/// it has no such commas.
+fn grouped(trimmed: &[u8]) -> Option<Vec<u8>> {
+    let sign = usize::from(matches!(trimmed, [b'+' | b'-', ..]));
+    let whole_end = trimmed.iter().position(|&byte| byte == b'.').unwrap_or(trimmed.len());
+    let (whole, fraction) = trimmed.split_at(whole_end);
+    let mut groups = whole[sign..].split(|&byte| byte == b',');
+    let digits = |group: &[u8]| group.iter().all(u8::is_ascii_digit);
+    let first = groups.next()?;
+    if !(1..=3).contains(&first.len()) || !digits(first) || first == b"0" {
+        return None;
+    }
+    let mut others = 0;
+    for group in groups {
+        if group.len() != 3 || !digits(group) {
+            return None;
+        }
+        others += 1;
+    }
+    let plain_fraction = fraction.is_empty() || digits(&fraction[1..]);
+    (others > 0 && plain_fraction)
+        .then(|| trimmed.iter().copied().filter(|&byte| byte != b',').collect())
 }
 
 /// A cell as it is shown in a message: valid UTF-8, one line, not too long.
 pub(crate) fn shown(raw: &[u8]) -> String {
     const LONGEST: usize = 40;
-    let text = String::from_utf8_lossy(raw).replace(['\n', '\r'], " ");
+    // Four bytes a character at the most, and one to see that there is more.
+    let start = &raw[..raw.len().min(4 * LONGEST + 4)];
+    let text = String::from_utf8_lossy(start);
+    let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     match text.char_indices().nth(LONGEST) {
         Some((at, _)) => format!("{}…", &text[..at]),
         None => text,
@@ -74,6 +164,7 @@ pub(crate) fn shown(raw: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn cells() {
@@ -87,17 +178,43 @@ mod tests {
             ("-3e2", -300.0),
             ("+4", 4.0),
             (".5", 0.5),
+            ("5.", 5.0),
+            ("-0", -0.0),
             ("999999999999999", 999_999_999_999_999.0),
             ("9007199254740993", 9_007_199_254_740_992.0),
+            ("99999999999999999999", 1e20),
+            ("1e-400", 0.0),
+            ("1,234", 1234.0),
+            ("-12,345,678.25", -12_345_678.25),
         ] {
             assert_eq!(classify(text.as_bytes()), Cell::Number(number), "{text:?}");
         }
-        for text in ["inf", "-Infinity", "1e400"] {
+        for text in ["inf", "-Infinity", "1e400", "-1e400"] {
             assert_eq!(classify(text.as_bytes()), Cell::Infinite, "{text:?}");
         }
-        for text in ["x", "1,5", "0x10", "1 2", "?", "NAN", "na", "1_000", "\u{fffd}"] {
+        for text in [
+            "x", "1,5", "0x10", "1 2", "?", "NAN", "na", "1_000", "\u{fffd}", ".", "-", "1.2.3",
+            "1,2345", "1234,567", ",123", "1,234,", "0,123", "1.5,000", "1,234e5",
+        ] {
             assert_eq!(classify(text.as_bytes()), Cell::Text, "{text:?}");
         }
         assert_eq!(classify(b"\xff"), Cell::Text);
+        assert_eq!(date(b" 1970-01-02 "), Cell::Number(86_400.0));
+        assert_eq!((date(b"NA"), date(b"12")), (Cell::Missing, Cell::Text));
+    }
+
+    proptest! {
+        /// To the bit what the standard library's parser says.
+        #[test]
+        fn plain_numbers_are_exactly_rounded(text in "-?[0-9]{0,21}(\\.[0-9]{0,21})?") {
+            if let Some(number) = plain_number(text.as_bytes()) {
+                prop_assert_eq!(text.parse::<f64>().map(f64::to_bits), Ok(number.to_bits()));
+            }
+        }
+
+        #[test]
+        fn what_is_shown_is_short(raw in prop::collection::vec(any::<u8>(), 0..400)) {
+            prop_assert!(shown(&raw).chars().count() <= 41);
+        }
     }
 }

@@ -9,7 +9,7 @@ use jiff::civil::{DateTime, Time};
 use jiff::fmt::temporal::Pieces;
 use jiff::tz::Offset;
 
-/// Seconds since the start of 1970 in UTC; `None` where the cell (without the
+/// Seconds since the start of 1970 in UTC, to the microsecond; `None` where the cell (without the
 /// blanks around it) is no ISO 8601 date.
 pub(crate) fn parse(trimmed: &[u8]) -> Option<f64> {
     // Most text is told apart by its first digits: `2024-`.
@@ -20,19 +20,27 @@ pub(crate) fn parse(trimmed: &[u8]) -> Option<f64> {
     let offset = pieces.to_numeric_offset().unwrap_or(Offset::UTC);
     let moment = pieces.date().to_datetime(pieces.time().unwrap_or(Time::midnight()));
     let moment = offset.to_timestamp(moment).ok()?;
-    Some(moment.as_second() as f64 + f64::from(moment.subsec_nanosecond()) * 1e-9)
+    Some(seconds(moment.as_microsecond()))
+}
+
+/// Microseconds as seconds: the one rule for every format.
+pub(crate) fn seconds(micros: i64) -> f64 {
+    micros.div_euclid(1_000_000) as f64 + micros.rem_euclid(1_000_000) as f64 * 1e-6
+}
+
+/// The microseconds that [`seconds`] made such seconds of, or the nearest.
+/// Whole seconds and the rest apart: a product of all of it would round.
+pub(crate) fn micros(seconds: f64) -> i64 {
+    let whole = seconds.floor();
+    whole as i64 * 1_000_000 + ((seconds - whole) * 1e6).round() as i64
 }
 
 /// The moment in UTC; `None` for what is no moment of the years −9999 to 9999.
 pub(crate) fn moment(seconds: f64) -> Option<DateTime> {
-    let whole = seconds.floor();
-    if !(-4e11..4e11).contains(&whole) {
+    if !(-4e11..4e11).contains(&seconds) {
         return None;
     }
-    // Beyond microseconds, an f64 of seconds holds rounding alone.
-    let micros = ((seconds - whole) * 1e6).round() as i32;
-    let (whole, micros) = if micros == 1_000_000 { (whole + 1.0, 0) } else { (whole, micros) };
-    let moment = Timestamp::new(whole as i64, micros * 1000).ok()?;
+    let moment = Timestamp::from_microsecond(micros(seconds)).ok()?;
     Some(Offset::UTC.to_datetime(moment))
 }
 
@@ -66,6 +74,7 @@ mod tests {
         ] {
             assert_eq!(parse(text.as_bytes()), Some(seconds), "{text}");
             assert_eq!(parse(format(seconds).as_bytes()), Some(seconds), "{text}");
+            assert_eq!(super::seconds(micros(seconds)), seconds, "{text}");
         }
         assert_eq!(format(0.0), "1970-01-01");
         assert_eq!(format(-0.5), "1969-12-31T23:59:59.5");

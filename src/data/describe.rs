@@ -2,7 +2,7 @@
 
 use super::labels::Labels;
 use super::names::list;
-use super::rows::count;
+use super::read::count;
 use super::schema::{Encoding, InputColumn, Schema, Target};
 
 /// What the lines show of a column; neighbours that differ in nothing but

@@ -7,7 +7,7 @@ use super::complaints::{Found, too_large_for_f32};
 use super::labels::{Labels, Lookup};
 use super::lines::Place;
 use super::names::{list, unknown_column};
-use super::rows::{BadRow, count};
+use super::read::{BadRow, count};
 use super::schema::{Encoding, Schema, Target};
 use super::table::{SHOWN, not_utf8};
 use crate::check::model::Missing;
@@ -392,7 +392,7 @@ mod tests {
     use super::*;
     use crate::check::model::Data;
     use crate::data::testing::*;
-    use crate::data::{Dataset, Rows};
+    use crate::data::{Batches, Dataset, Input, ReadOptions};
     use insta::assert_snapshot;
 
     const TRAIN: &str = "n,c,k,y\n1,a,1,no\n3,b,2,yes\n,,1,no\n5,a,2,yes\n";
@@ -404,11 +404,16 @@ mod tests {
         Dataset::bind(&table(&text), &sigmoid(data)).unwrap().schema
     }
 
+    fn batches(text: &str) -> Result<Batches, Diagnostics> {
+        let input = Input::Memory { name: "new.csv".into(), bytes: text.as_bytes().into() };
+        Batches::open(vec![input], ReadOptions::default())
+    }
+
     fn encode(schema: &Schema, text: &str) -> Result<(Vec<f32>, Vec<String>), Diagnostics> {
-        let mut rows = Rows::new(text.as_bytes(), "new.csv")?;
+        let mut rows = batches(text)?;
         let encoder = Encoder::new(schema, "new.csv", rows.header())?;
         let (mut features, mut tally) = (Vec::new(), Tally::default());
-        while let Some(batch) = rows.next_batch(2)? {
+        while let Some(batch) = rows.next_batch()? {
             let encoded = encoder.encode(&batch)?;
             features.extend(encoded.features);
             tally.add(&encoded.tally);
@@ -483,9 +488,9 @@ mod tests {
     }
 
     fn labelled(schema: &Schema, text: &str) -> Result<(Targets, Vec<String>), Diagnostics> {
-        let mut rows = Rows::new(text.as_bytes(), "new.csv")?;
+        let mut rows = batches(text)?;
         let encoder = Encoder::new(schema, "new.csv", rows.header())?;
-        let batch = rows.next_batch(100)?.unwrap();
+        let batch = rows.next_batch()?.unwrap();
         let encoded = encoder.encode_labelled(&batch)?;
         assert_eq!(encoded.features.len(), encoded.rows.len() * schema.inputs());
         Ok((encoded.targets, encoder.notes(&encoded.tally)))

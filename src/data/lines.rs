@@ -1,11 +1,12 @@
 //! Where each row of a table stands: its file and its line.
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::Arc;
 
 /// The places of a table's rows. Rows on consecutive lines, which nearly all
 /// are, take no memory.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Lines {
     files: Vec<Arc<str>>,
     runs: Vec<Run>,
@@ -15,7 +16,7 @@ pub struct Lines {
 }
 
 /// Rows on consecutive lines of one file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 struct Run {
     row: u32,
     file: u32,
@@ -58,8 +59,19 @@ impl Lines {
         self.rows += 1;
     }
 
-    /// Adds the rows of another list, which are of the current file.
-    pub(crate) fn append(&mut self, other: &Lines) {
+    /// Adds the rows of another list, which are of one file: this list's
+    /// last one, or the next.
+    pub(crate) fn append_of(&mut self, other: &Lines) {
+        let [file] = other.files.as_slice() else { return };
+        // Names may repeat; then the lines start again.
+        let again = match (self.runs.last(), other.runs.first()) {
+            (Some(_), Some(next)) if !self.is_empty() => next.line <= self.line(self.rows - 1),
+            _ => false,
+        };
+        if self.files.last() != Some(file) || again {
+            self.files.push(file.clone());
+        }
+        self.numbered |= other.numbered;
         for (i, run) in other.runs.iter().enumerate() {
             let end = other.runs.get(i + 1).map_or(other.rows, |next| next.row as usize);
             self.push(run.line);
@@ -133,11 +145,11 @@ mod tests {
         assert_eq!(lines.runs.len(), 2);
         assert_eq!(lines.place(2).to_string(), "line 7");
         let mut more = Lines::default();
-        more.start_file("ignored".into());
+        more.start_file("a.csv".into());
         for line in [10, 11, 20] {
             more.push(line);
         }
-        lines.append(&more);
+        lines.append_of(&more);
         lines.start_file("b.csv".into());
         lines.push(21);
         assert_eq!(lines.runs.len(), 4);

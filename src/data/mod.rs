@@ -1,12 +1,12 @@
-//! Tables: CSV to typed columns to matrices bound to a model.
+//! Tables: files to typed columns to matrices bound to a model.
 //!
 //! ```text
-//! rows     bytes        -> records with their line numbers (RFC 4180)
-//! cell     a cell       -> missing, a number, or text
-//! table    records      -> Table: typed columns
+//! read     files        -> batches: some rows, cell by cell
+//! cell     a cell       -> missing, a number, a date, or text
+//! build    batches      -> Table: typed columns
 //! bind     Table, Model -> Dataset: matrices, split, Schema
 //! schema   what a raw row needs to become inputs, and outputs to become words
-//! encode   records      -> inputs, in blocks, for prediction
+//! encode   batches      -> inputs, for prediction
 //! decode   outputs      -> columns in the target's own names and units
 //! metrics  outputs and targets -> accuracy, RMSE, ...
 //! ```
@@ -19,6 +19,9 @@
 mod batch;
 mod bind;
 mod buffer;
+mod build;
+#[cfg(feature = "columnar")]
+mod cache;
 mod cell;
 mod complaints;
 mod date;
@@ -29,8 +32,8 @@ mod labels;
 mod lines;
 mod metrics;
 mod names;
+mod read;
 mod roles;
-mod rows;
 mod schema;
 mod split;
 mod stats;
@@ -41,12 +44,12 @@ pub(crate) mod testing;
 
 pub use batch::Batch;
 pub use bind::{DEFAULT_LIMIT, Dataset, Targets};
-pub use buffer::Buffer;
+pub use buffer::{Buffer, Storage};
 pub use decode::Decoder;
 pub use encode::{Encoded, Encoder, Tally};
 pub use labels::{LabelKind, Labels};
 pub use lines::{Lines, Place};
 pub use metrics::{Evaluator, Metrics};
-pub use rows::{BadRow, Rows, open};
+pub use read::{BadRow, Batches, Input, Piece, ReadOptions, Scanned, expand};
 pub use schema::{Encoding, InputColumn, NumberTarget, Schema, Target};
 pub use table::{Column, Table, Text, Values};

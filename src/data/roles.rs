@@ -1,7 +1,7 @@
 //! Which columns are inputs and which are targets.
 
 use super::names::{list, unknown_column};
-use super::rows::count;
+use super::read::count;
 use super::table::Table;
 use crate::check::model::{Activation, Data, Model, Width};
 use crate::diag::{Code, Diagnostic, Diagnostics};

@@ -28,7 +28,7 @@ pub(crate) fn too_few(rows: usize, share: f64, source: &str) -> Diagnostic {
         Code::DataShape,
         format!(
             "`validation={share}` of {} leaves no row to {}",
-            super::rows::count(rows, "row"),
+            super::read::count(rows, "row"),
             if share < 0.5 { "validate" } else { "train" }
         ),
     )

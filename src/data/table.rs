@@ -1,19 +1,12 @@
 //! A table in memory: typed columns.
-//!
-//! A column is numbers where every cell that is there is one, and text
-//! otherwise. Which it is shows only at the end, so the first pass parses
-//! every column as numbers until it meets text, and a second pass, over the
-//! same bytes, collects the columns that turned out to be text. Numbers are
-//! parsed once and no cell is ever a `String` of its own.
 
-use super::buffer::Buffer;
-use super::cell::{self, Cell};
+use super::buffer::{Buffer, Storage};
+use super::build;
+use super::cell;
 use super::date;
 use super::lines::{Lines, Place};
-use super::rows::{Rows, open};
+use super::read::{Input, ReadOptions, failed};
 use crate::diag::{Code, Diagnostic, Diagnostics};
-use csv::ByteRecord;
-use std::collections::HashMap;
 use std::io::Read;
 use std::path::Path;
 
@@ -31,6 +24,8 @@ pub struct Table {
     pub lines: Lines,
     /// What the user should know of how the file was read.
     pub notes: Vec<String>,
+    /// Where its cells are, and where what is made of them should go.
+    pub storage: Storage,
 }
 
 /// A column.
@@ -80,99 +75,42 @@ pub(crate) struct Infinite {
 }
 
 impl Table {
-    /// Reads a CSV file.
+    /// Reads a file of any format: CSV and its like, Parquet, Arrow IPC.
+    ///
+    /// # Errors
+    /// Where it cannot be read or is no table: all that is wrong with its
+    /// rows, up to ten of a kind and a count of the rest.
     pub fn read(path: &Path) -> Result<Table, Diagnostics> {
-        let mut bytes = Vec::new();
-        open(path)?.read_to_end(&mut bytes).map_err(|error| {
-            Diagnostic::error(Code::DataFile, format!("cannot read `{}`: {error}", path.display()))
-                .in_file(path, None)
-                .help("check the file and the disk it is on")
-        })?;
-        Table::parse(&bytes, &path.display().to_string())
+        Table::load(vec![Input::File(path.to_owned())], &ReadOptions::default())
     }
 
-    /// Reads a CSV text from any reader, such as stdin, whole.
+    /// Reads several files as one table: the columns are those of the first,
+    /// and found by name in the others. Work is done on the threads of the
+    /// current rayon pool; the result does not depend on their number.
+    ///
+    /// # Errors
+    /// As [`Table::read`].
+    pub fn load(inputs: Vec<Input>, options: &ReadOptions) -> Result<Table, Diagnostics> {
+        build::table(inputs, options)
+    }
+
+    /// Reads a table from any reader, whole. `source` is what messages call it.
+    ///
+    /// # Errors
+    /// As [`Table::read`].
     pub fn from_reader(mut reader: impl Read, source: &str) -> Result<Table, Diagnostics> {
         let mut bytes = Vec::new();
-        reader.read_to_end(&mut bytes).map_err(|error| {
-            Diagnostic::error(Code::DataFile, format!("cannot read `{source}`: {error}"))
-                .in_file(source, None)
-                .help("check where the data comes from")
-        })?;
+        reader.read_to_end(&mut bytes).map_err(|error| failed(source, &error))?;
         Table::parse(&bytes, source)
     }
 
-    /// Reads a CSV text that is in memory.
+    /// Reads a table that is in memory.
+    ///
+    /// # Errors
+    /// As [`Table::read`].
     pub fn parse(bytes: &[u8], source: &str) -> Result<Table, Diagnostics> {
-        let mut rows = Rows::new(bytes, source)?;
-        let mut builders: Vec<Builder> = rows.header().iter().map(|_| Builder::default()).collect();
-        let mut lines = Lines::default();
-        lines.start_file(source.into());
-        let mut ragged = Vec::new();
-        let mut ragged_count = 0;
-        let mut record = ByteRecord::new();
-        loop {
-            match rows.next(&mut record) {
-                Ok(None) => break,
-                Ok(Some(line)) => {
-                    lines.push(line);
-                    for (builder, raw) in builders.iter_mut().zip(&record) {
-                        builder.push(raw);
-                    }
-                }
-                Err(error) => {
-                    ragged_count += 1;
-                    if ragged.len() < SHOWN {
-                        ragged.extend(error.iter().cloned());
-                    }
-                }
-            }
-        }
-        let more = ragged_count - ragged.len();
-        if more > 0
-            && let Some(last) = ragged.last_mut()
-        {
-            last.notes.push(format!("and {more} more such lines"));
-        }
-        if !ragged.is_empty() {
-            return Diagnostics::none_of(ragged, || unreachable!("the list holds errors"));
-        }
-        if lines.is_empty() {
-            return Err(Diagnostic::error(Code::DataFormat, "the table has a header but no rows")
-                .in_file(source, None)
-                .help("add rows below the line of column names")
-                .into());
-        }
-        if u32::try_from(lines.len()).is_err() {
-            return Err(Diagnostic::error(
-                Code::DataFormat,
-                format!("the table has {} rows; at most {} can be read", lines.len(), u32::MAX),
-            )
-            .in_file(source, None)
-            .help("use a part of the rows")
-            .into());
-        }
-
-        let names = rows.header().to_vec();
-        let texts = collect_text(bytes, source, &names, &builders, lines.len())?;
-        let columns = names.into_iter().zip(builders).zip(texts);
-        let columns = columns.map(|((name, builder), text)| match text {
-            Some(text) => {
-                let values = dates(&text).unwrap_or(Values::Text(text));
-                Column { name, values, infinite: Infinite::default() }
-            }
-            None => Column {
-                name,
-                values: Values::Numbers(builder.numbers.into()),
-                infinite: builder.infinite,
-            },
-        });
-        Ok(Table {
-            source: source.to_owned(),
-            columns: columns.collect(),
-            lines,
-            notes: Vec::new(),
-        })
+        let input = Input::Memory { name: source.into(), bytes: bytes.into() };
+        Table::load(vec![input], &ReadOptions::default())
     }
 
     /// The number of rows.
@@ -201,8 +139,25 @@ impl Table {
 
 impl Column {
     /// A cell as text that reads back as the same value; empty where missing.
+    ///
+    /// # Panics
+    /// Where there is no such row.
     pub fn cell(&self, row: usize) -> String {
-        match &self.values {
+        self.values.cell(row)
+    }
+
+    /// Whether a cell is missing.
+    ///
+    /// # Panics
+    /// Where there is no such row.
+    pub fn is_missing(&self, row: usize) -> bool {
+        self.values.is_missing(row)
+    }
+}
+
+impl Values {
+    pub(crate) fn cell(&self, row: usize) -> String {
+        match self {
             Values::Numbers(numbers) if numbers[row].is_nan() => String::new(),
             Values::Numbers(numbers) => numbers[row].to_string(),
             Values::Dates(seconds) => date::format(seconds[row]),
@@ -212,109 +167,12 @@ impl Column {
         }
     }
 
-    /// Whether a cell is missing.
-    pub fn is_missing(&self, row: usize) -> bool {
-        match &self.values {
+    pub(crate) fn is_missing(&self, row: usize) -> bool {
+        match self {
             Values::Numbers(cells) | Values::Dates(cells) => cells[row].is_nan(),
             Values::Text(text) => text.codes[row] == Text::MISSING,
         }
     }
-}
-
-/// A column in the first pass.
-#[derive(Default)]
-struct Builder {
-    numbers: Vec<f64>,
-    infinite: Infinite,
-    is_text: bool,
-}
-
-impl Builder {
-    fn push(&mut self, raw: &[u8]) {
-        if self.is_text {
-            return;
-        }
-        let number = match cell::classify(raw) {
-            Cell::Number(number) => number,
-            Cell::Missing => f64::NAN,
-            Cell::Infinite => {
-                self.infinite.count += 1;
-                if self.infinite.first.len() < SHOWN {
-                    self.infinite.first.push((self.numbers.len(), cell::shown(raw)));
-                }
-                f64::INFINITY
-            }
-            Cell::Text => {
-                // The second pass reads this column.
-                *self = Builder { is_text: true, ..Builder::default() };
-                return;
-            }
-        };
-        self.numbers.push(number);
-    }
-}
-
-/// The column as dates, where it holds nothing else.
-fn dates(text: &Text) -> Option<Values> {
-    let seconds: Option<Vec<f64>> =
-        text.levels.iter().map(|level| date::parse(level.trim().as_bytes())).collect();
-    let seconds = seconds?;
-    let of = |code: &u32| seconds.get(*code as usize).copied().unwrap_or(f64::NAN);
-    Some(Values::Dates(text.codes.iter().map(of).collect::<Vec<_>>().into()))
-}
-
-/// The second pass: the columns that hold text, and `None` for the others.
-fn collect_text(
-    bytes: &[u8],
-    source: &str,
-    names: &[String],
-    builders: &[Builder],
-    rows: usize,
-) -> Result<Vec<Option<Text>>, Diagnostics> {
-    let mut texts: Vec<Option<Text>> =
-        builders.iter().map(|b| b.is_text.then(Text::default)).collect();
-    let mut codes: Vec<Vec<u32>> =
-        builders.iter().map(|b| Vec::with_capacity(if b.is_text { rows } else { 0 })).collect();
-    let wanted: Vec<usize> = (0..texts.len()).filter(|&i| texts[i].is_some()).collect();
-    if wanted.is_empty() {
-        return Ok(texts);
-    }
-    let mut known: Vec<HashMap<Box<[u8]>, u32>> = vec![HashMap::new(); texts.len()];
-    let mut reader = Rows::new(bytes, source)?;
-    let mut record = ByteRecord::new();
-    while let Some(line) = reader.next(&mut record)? {
-        for &i in &wanted {
-            let text = texts[i].as_mut().expect("only columns with text are wanted");
-            let raw = &record[i];
-            if cell::is_missing(raw.trim_ascii()) {
-                codes[i].push(Text::MISSING);
-                continue;
-            }
-            let code = match known[i].get(raw) {
-                Some(&code) => code,
-                None => {
-                    let Ok(level) = std::str::from_utf8(raw) else {
-                        let mut lines = Lines::default();
-                        lines.start_file(source.into());
-                        lines.push(line);
-                        return Err(not_utf8(&lines.place(0), &names[i], raw).into());
-                    };
-                    let code = text.levels.len() as u32; // at most the number of rows, a u32
-                    text.levels.push(level.to_owned());
-                    known[i].insert(raw.into(), code);
-                    code
-                }
-            };
-            codes[i].push(code);
-        }
-    }
-    for (text, codes) in texts.iter_mut().zip(codes) {
-        if let Some(text) = text {
-            text.codes = codes.into();
-            merge_booleans(text);
-        }
-    }
-    Ok(texts)
 }
 
 pub(crate) fn not_utf8(place: &Place, column: &str, raw: &[u8]) -> Diagnostic {
@@ -328,8 +186,8 @@ pub(crate) fn not_utf8(place: &Place, column: &str, raw: &[u8]) -> Diagnostic {
 
 /// Makes `True` and `true` one level where a column holds nothing else than
 /// such words; the first spelling stays.
-fn merge_booleans(text: &mut Text) {
-    if !text.levels.iter().all(|level| is_boolean(level)) {
+pub(crate) fn merge_booleans(text: &mut Text) {
+    if text.levels.is_empty() || !text.levels.iter().all(|level| is_boolean(level)) {
         return;
     }
     text.boolean = true;
@@ -344,6 +202,9 @@ fn merge_booleans(text: &mut Text) {
         }) as u32);
     }
     text.levels = kept;
+    if new_code.iter().enumerate().all(|(i, &code)| i == code as usize) {
+        return;
+    }
     let new = |code: &u32| new_code.get(*code as usize).copied().unwrap_or(Text::MISSING);
     text.codes = text.codes.iter().map(new).collect::<Vec<_>>().into();
 }

@@ -7,7 +7,7 @@ use super::bind::Targets;
 use super::complaints::{Found, infinite_cells, text_cells, too_spread};
 use super::labels::Labels;
 use super::names::list;
-use super::rows::count;
+use super::read::count;
 use super::schema::{NumberTarget, Target};
 use super::stats::Stats;
 use super::table::{Column, Table, Text, Values};

@@ -1,0 +1,540 @@
+//! Batches to a table: types told from the whole file.
+//!
+//! A column is numbers where every cell that is there is one, else dates
+//! where every one is, else text. Which it is shows only at the end, so the
+//! first batch gives a guess, and a first pass reads every column as that.
+//! Where the guess was wrong, a second pass reads that column again as what
+//! remains: nothing of a cell is lost, and no cell is ever a `String` of its
+//! own. Batches are scanned and parsed in parallel; then columns, in
+//! parallel, take up the batches' cells in their order.
+
+use super::batch::{Batch, Column as View, number_of};
+use super::buffer::{Sinks, Storage};
+use super::cell::{self, Cell};
+use super::read::{Batches, Input, Piece, ReadOptions, Scanned, count, no_room, with_rest};
+use super::table::{Column, Infinite, SHOWN, Table, Text, Values, merge_booleans, not_utf8};
+use crate::diag::{Code, Diagnostic, Diagnostics};
+use foldhash::fast::RandomState;
+use hashbrown::HashTable;
+use rayon::prelude::*;
+use std::hash::BuildHasher;
+use std::path::Path;
+
+/// What a column is read as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Numbers,
+    Dates,
+    Text,
+    /// It is not read in this pass.
+    Passed,
+}
+
+/// A batch's cells of one column.
+enum Part {
+    Numbers(Numbers),
+    Dates(Vec<f64>),
+    Text(Dictionary),
+    /// A cell is not of the kind.
+    Wrong,
+    Passed,
+}
+
+#[derive(Default)]
+struct Numbers {
+    cells: Vec<f64>,
+    infinite: Infinite,
+    /// Whether there is a cell that is not missing.
+    any: bool,
+    /// Cells with commas between their digits: the first, and how many.
+    grouped: (Option<String>, usize),
+}
+
+/// Text by level: the levels are the cells of these rows of the batch.
+#[derive(Default)]
+struct Dictionary {
+    codes: Vec<u32>,
+    first_rows: Vec<u32>,
+}
+
+/// A batch and its columns.
+struct Parsed {
+    scanned: Scanned,
+    parts: Vec<Part>,
+}
+
+/// A column that is being put together.
+struct Builder {
+    kind: Kind,
+    rows: usize,
+    infinite: Infinite,
+    any_number: bool,
+    grouped: (Option<String>, usize),
+    levels: Vec<String>,
+    known: HashTable<u32>,
+    hasher: RandomState,
+    /// A cell was not of the kind.
+    wrong: bool,
+    bad_text: Vec<Diagnostic>,
+    bad_texts: u64,
+}
+
+impl Builder {
+    fn new(kind: Kind) -> Builder {
+        Builder {
+            kind,
+            rows: 0,
+            infinite: Infinite::default(),
+            any_number: false,
+            grouped: (None, 0),
+            levels: Vec::new(),
+            known: HashTable::new(),
+            hasher: RandomState::default(),
+            wrong: false,
+            bad_text: Vec::new(),
+            bad_texts: 0,
+        }
+    }
+}
+
+/// Reads a whole table, or finds it in the cache.
+pub(super) fn table(inputs: Vec<Input>, options: &ReadOptions) -> Result<Table, Diagnostics> {
+    let inputs: Vec<Input> = inputs.into_iter().map(Input::replayable).collect::<Result<_, _>>()?;
+    match &options.cache {
+        None => read(&inputs, options),
+        Some(folder) => cached(folder, &inputs, options),
+    }
+}
+
+#[cfg(feature = "columnar")]
+fn cached(folder: &Path, inputs: &[Input], options: &ReadOptions) -> Result<Table, Diagnostics> {
+    use super::cache::{Entry, entry, keep, place};
+    let path = place(folder, inputs, options)?;
+    if let Some(Entry { source, notes, lines }) = entry(&path) {
+        let kept = ReadOptions { limit: None, ..options.clone() };
+        if let Ok(table) = read(&[Input::File(path.clone())], &kept)
+            && table.rows() == lines.len()
+        {
+            return Ok(Table { source, notes, lines, ..table });
+        }
+    }
+    // There is none, or it is damaged.
+    let table = read(inputs, options)?;
+    keep(&path, &table)?;
+    Ok(table)
+}
+
+#[cfg(not(feature = "columnar"))]
+fn cached(_: &Path, _: &[Input], _: &ReadOptions) -> Result<Table, Diagnostics> {
+    Err(Diagnostic::error(Code::Usage, "this build keeps no cache")
+        .help("build it with the feature `columnar`")
+        .into())
+}
+
+/// Reads a whole table from inputs that can be read again.
+fn read(inputs: &[Input], options: &ReadOptions) -> Result<Table, Diagnostics> {
+    let bytes = inputs.iter().map(|input| input.bytes()).sum::<Option<u64>>();
+    let storage = match (&options.cache, bytes) {
+        (_, Some(bytes)) if bytes <= options.in_memory => Storage::Memory,
+        (Some(folder), _) => {
+            std::fs::create_dir_all(folder).map_err(|error| no_room(&error))?;
+            Storage::Folder(folder.clone())
+        }
+        (None, _) => Storage::Folder(std::env::temp_dir()),
+    };
+
+    let mut pass = Pass::new(inputs, options, &storage, bytes)?;
+    pass.run(None)?;
+    let Pass { batches, mut builders, numbers, texts, lines, .. } = pass;
+    if lines.is_empty() {
+        return Err(Diagnostic::error(Code::DataFormat, "the table has a header but no rows")
+            .in_file(batches.source(), None)
+            .help("add rows below the line of column names")
+            .into());
+    }
+    let mut notes = batches.notes();
+    let finish = |sinks: Sinks<f64>, codes: Sinks<u32>| Ok((sinks.finish()?, codes.finish()?));
+    let (mut cells, mut codes) = finish(numbers, texts).map_err(|error| no_room(&error))?;
+
+    // What the guesses have missed; at the third pass all is text.
+    while builders.iter().any(|builder| builder.wrong) {
+        let next = |builder: &Builder| match builder {
+            Builder { wrong: false, .. } => Kind::Passed,
+            Builder { kind: Kind::Numbers, any_number: false, .. } => Kind::Dates,
+            _ => Kind::Text,
+        };
+        let kinds: Vec<Kind> = builders.iter().map(next).collect();
+        let mut pass = Pass::new(inputs, options, &storage, bytes)?;
+        pass.run(Some(&kinds))?;
+        if pass.lines != lines {
+            return Err(Diagnostic::error(
+                Code::DataFile,
+                format!("`{}` has changed while it was read", batches.source()),
+            )
+            .help("wait until it is complete")
+            .into());
+        }
+        let Pass { builders: again, numbers, texts, .. } = pass;
+        let (new_cells, new_codes) = finish(numbers, texts).map_err(|error| no_room(&error))?;
+        let new = again.into_iter().zip(new_cells).zip(new_codes).enumerate();
+        for (i, ((builder, new_cells), new_codes)) in new {
+            if kinds[i] != Kind::Passed {
+                (builders[i], cells[i], codes[i]) = (builder, new_cells, new_codes);
+            }
+        }
+    }
+
+    let errors: Vec<Diagnostic> = builders
+        .iter_mut()
+        .flat_map(|builder| {
+            let more = builder.bad_texts - builder.bad_text.len() as u64;
+            with_rest(std::mem::take(&mut builder.bad_text), more)
+        })
+        .collect();
+    Diagnostics::none_of(errors, || ())?;
+
+    let mut columns = Vec::with_capacity(builders.len());
+    let parts = builders.into_iter().zip(cells).zip(codes);
+    for (name, ((builder, cells), codes)) in batches.header().iter().zip(parts) {
+        if let (Some(first), n @ 1..) = builder.grouped
+            && builder.kind == Kind::Numbers
+        {
+            notes.push(format!(
+                "`{name}` has {} with commas between groups of digits: `{first}` is read as {}",
+                count(n, "number"),
+                first.replace(',', "")
+            ));
+        }
+        let values = match builder.kind {
+            Kind::Numbers => Values::Numbers(cells),
+            Kind::Dates => Values::Dates(cells),
+            Kind::Text => {
+                let mut text = Text { codes, levels: builder.levels, boolean: false };
+                merge_booleans(&mut text);
+                Values::Text(text)
+            }
+            Kind::Passed => unreachable!("every column has been read in some pass"),
+        };
+        columns.push(Column { name: name.clone(), values, infinite: builder.infinite });
+    }
+    let source = batches.source().to_owned();
+    Ok(Table { source, columns, lines, notes, storage })
+}
+
+/// One reading of the whole table.
+struct Pass {
+    batches: Batches,
+    builders: Vec<Builder>,
+    numbers: Sinks<f64>,
+    texts: Sinks<u32>,
+    lines: super::lines::Lines,
+    errors: Vec<Diagnostic>,
+    bad_rows: u64,
+}
+
+impl Pass {
+    fn new(
+        inputs: &[Input],
+        options: &ReadOptions,
+        storage: &Storage,
+        bytes: Option<u64>,
+    ) -> Result<Pass, Diagnostics> {
+        let batches = Batches::open(inputs.to_vec(), options.clone())?;
+        let width = batches.header().len();
+        // A row of a text takes at least a byte a cell.
+        let longest = match (bytes, batches.is_text()) {
+            (Some(bytes), true) => bytes / width.max(1) as u64 + inputs.len() as u64,
+            _ => u64::from(u32::MAX),
+        };
+        let sinks = || storage.sinks(width, longest.min(u32::MAX.into()));
+        let numbers = sinks().map_err(|error| no_room(&error))?;
+        let texts =
+            storage.sinks(width, longest.min(u32::MAX.into())).map_err(|error| no_room(&error))?;
+        Ok(Pass {
+            batches,
+            builders: Vec::new(),
+            numbers,
+            texts,
+            lines: Default::default(),
+            errors: Vec::new(),
+            bad_rows: 0,
+        })
+    }
+
+    /// Reads the columns as these kinds; guesses them where there are none.
+    fn run(&mut self, kinds: Option<&[Kind]>) -> Result<(), Diagnostics> {
+        if let Some(kinds) = kinds {
+            self.builders = kinds.iter().map(|&kind| Builder::new(kind)).collect();
+        }
+        // Enough for every thread, and a rest for those that are faster.
+        let most = 4 * rayon::current_num_threads();
+        loop {
+            let pieces = self.batches.next_pieces(most)?;
+            if pieces.is_empty() {
+                break;
+            }
+            let mut pieces = pieces.into_iter();
+            if self.builders.is_empty() {
+                let first = pieces.next().expect("there is a piece").scan();
+                let kinds = guess(&first.batch, self.batches.header().len());
+                self.builders = kinds.into_iter().map(Builder::new).collect();
+                let parsed = parse(first, &self.builders);
+                self.take(vec![parsed])?;
+            }
+            let builders = &self.builders;
+            let pieces: Vec<Piece> = pieces.collect();
+            let parsed =
+                pieces.into_par_iter().map(|piece| parse(piece.scan(), builders)).collect();
+            self.take(parsed)?;
+        }
+        let more = self.bad_rows - self.errors.len() as u64;
+        Diagnostics::none_of(with_rest(std::mem::take(&mut self.errors), more), || ())
+    }
+
+    /// Takes up some batches, in order.
+    fn take(&mut self, parsed: Vec<Parsed>) -> Result<(), Diagnostics> {
+        for Parsed { scanned, .. } in &parsed {
+            self.lines.append_of(scanned.batch.lines());
+            self.bad_rows += match scanned.errors.is_empty() {
+                true => 0,
+                false => scanned.bad_rows,
+            };
+            if scanned.errors.is_empty() {
+                self.batches.count_bad_rows(scanned.bad_rows);
+            }
+            let room = SHOWN.saturating_sub(self.errors.len());
+            self.errors.extend(scanned.errors.iter().take(room).cloned());
+        }
+        if u32::try_from(self.lines.len()).is_err() {
+            return Err(Diagnostic::error(
+                Code::DataFormat,
+                format!("the table has more than {} rows", u32::MAX),
+            )
+            .in_file(self.batches.source(), None)
+            .help("use a part of the rows: `--limit N` reads the first")
+            .into());
+        }
+        let names = self.batches.header();
+        let (scratch, code_scratch) = (self.numbers.scratch.as_ref(), self.texts.scratch.as_ref());
+        let columns = self.builders.par_iter_mut().zip(&mut self.numbers.sinks);
+        let columns = columns.zip(&mut self.texts.sinks).enumerate();
+        columns
+            .try_for_each(|(i, ((builder, numbers), texts))| {
+                let mut new_codes = Vec::new();
+                for Parsed { scanned, parts } in &parsed {
+                    if builder.wrong {
+                        break;
+                    }
+                    match &parts[i] {
+                        Part::Passed => {}
+                        Part::Wrong => {
+                            builder.wrong = true;
+                            numbers.clear();
+                            texts.clear();
+                        }
+                        Part::Dates(cells) => numbers.extend(cells, scratch)?,
+                        Part::Numbers(part) => {
+                            builder.take_numbers(part);
+                            numbers.extend(&part.cells, scratch)?;
+                        }
+                        Part::Text(part) => {
+                            builder.take_text(part, &scanned.batch, i, &names[i], &mut new_codes);
+                            texts.extend(&new_codes, code_scratch)?;
+                        }
+                    }
+                    builder.rows += scanned.batch.rows();
+                }
+                Ok(())
+            })
+            .map_err(|error: std::io::Error| no_room(&error))
+    }
+}
+
+impl Builder {
+    fn take_numbers(&mut self, part: &Numbers) {
+        self.any_number |= part.any;
+        self.grouped.1 += part.grouped.1;
+        if self.grouped.0.is_none() {
+            self.grouped.0.clone_from(&part.grouped.0);
+        }
+        self.infinite.count += part.infinite.count;
+        let room = SHOWN.saturating_sub(self.infinite.first.len());
+        let first = part.infinite.first.iter().take(room);
+        self.infinite.first.extend(first.map(|(row, cell)| (self.rows + row, cell.clone())));
+    }
+
+    /// Leaves the cells' codes in `new_codes`.
+    fn take_text(
+        &mut self,
+        part: &Dictionary,
+        batch: &Batch,
+        column: usize,
+        name: &str,
+        new_codes: &mut Vec<u32>,
+    ) {
+        let Builder { levels, known, hasher, .. } = self;
+        let mut new_code = Vec::with_capacity(part.first_rows.len());
+        for &row in &part.first_rows {
+            let raw = batch.text(row as usize, column);
+            let entry = known.entry(
+                hasher.hash_one(&*raw),
+                |&code| levels[code as usize].as_bytes() == &*raw,
+                |&code| hasher.hash_one(levels[code as usize].as_bytes()),
+            );
+            if let hashbrown::hash_table::Entry::Occupied(found) = &entry {
+                new_code.push(*found.get());
+                continue;
+            }
+            let Ok(level) = std::str::from_utf8(&raw) else {
+                self.bad_texts += 1;
+                if self.bad_text.len() < SHOWN {
+                    self.bad_text.push(not_utf8(&batch.place(row as usize), name, &raw));
+                }
+                new_code.push(Text::MISSING);
+                continue;
+            };
+            let code = levels.len() as u32; // at most the number of rows, a u32
+            entry.insert(code);
+            levels.push(level.to_owned());
+            new_code.push(code);
+        }
+        let of = |code: &u32| new_code.get(*code as usize).copied().unwrap_or(Text::MISSING);
+        new_codes.clear();
+        new_codes.extend(part.codes.iter().map(of));
+    }
+}
+
+/// What the columns of a batch look like.
+fn guess(batch: &Batch, width: usize) -> Vec<Kind> {
+    if batch.rows() == 0 {
+        return vec![Kind::Numbers; width];
+    }
+    let kind = |column| {
+        let kinds = [Kind::Numbers, Kind::Dates];
+        let fits = |kind: &Kind| !matches!(parse_column(batch, column, *kind), Part::Wrong);
+        kinds.into_iter().find(fits).unwrap_or(Kind::Text)
+    };
+    (0..width).into_par_iter().map(kind).collect()
+}
+
+fn parse(scanned: Scanned, builders: &[Builder]) -> Parsed {
+    let kind = |builder: &Builder| if builder.wrong { Kind::Passed } else { builder.kind };
+    let columns = builders.iter().enumerate();
+    let parts = match scanned.batch.rows() {
+        0 => builders.iter().map(|_| Part::Passed).collect(),
+        _ => columns.map(|(i, builder)| parse_column(&scanned.batch, i, kind(builder))).collect(),
+    };
+    Parsed { scanned, parts }
+}
+
+fn parse_column(batch: &Batch, column: usize, kind: Kind) -> Part {
+    let rows = batch.rows();
+    match (kind, batch.column(column)) {
+        (Kind::Passed, _) => Part::Passed,
+        (Kind::Numbers, View::Text(cells)) => {
+            let mut numbers = Numbers { cells: Vec::with_capacity(rows), ..Numbers::default() };
+            let fits = cells.cells().all(|raw| match cell::plain_number(raw) {
+                Some(number) => {
+                    numbers.any = true;
+                    numbers.cells.push(number);
+                    true
+                }
+                None => numbers.push(cell::look_closer(raw), || cell::shown(raw)),
+            });
+            if fits { Part::Numbers(numbers) } else { Part::Wrong }
+        }
+        (Kind::Numbers, View::Values(values)) => {
+            let mut numbers = Numbers { cells: Vec::with_capacity(rows), ..Numbers::default() };
+            let fits = !matches!(values, Values::Dates(_))
+                && (0..rows).all(|row| numbers.push(number_of(values, row), || values.cell(row)));
+            if fits { Part::Numbers(numbers) } else { Part::Wrong }
+        }
+        (Kind::Dates, View::Text(cells)) => {
+            let cells = cells.cells().map(cell::date);
+            dates(cells, rows)
+        }
+        (Kind::Dates, View::Values(_)) => dates((0..rows).map(|row| batch.date(row, column)), rows),
+        (Kind::Text, View::Text(cells)) => Part::Text(dictionary(cells.cells(), rows)),
+        (Kind::Text, View::Values(Values::Text(text))) => {
+            let level =
+                |code: &u32| text.levels.get(*code as usize).map_or(&[][..], |l| l.as_bytes());
+            Part::Text(dictionary(text.codes.iter().map(level), rows))
+        }
+        (Kind::Text, View::Values(values)) => {
+            let cells: Vec<String> = (0..rows).map(|row| values.cell(row)).collect();
+            Part::Text(dictionary(cells.iter().map(String::as_bytes), rows))
+        }
+    }
+}
+
+impl Numbers {
+    /// Adds a cell; `false` where it is no number.
+    fn push(&mut self, cell: Cell, shown: impl Fn() -> String) -> bool {
+        let number = match cell {
+            Cell::Number(number) => {
+                self.any = true;
+                let text = shown();
+                if text.contains(',') {
+                    self.grouped.1 += 1;
+                    self.grouped.0.get_or_insert(text.trim().to_owned());
+                }
+                number
+            }
+            Cell::Missing => f64::NAN,
+            Cell::Infinite => {
+                self.any = true;
+                self.infinite.count += 1;
+                if self.infinite.first.len() < SHOWN {
+                    self.infinite.first.push((self.cells.len(), shown()));
+                }
+                f64::INFINITY
+            }
+            Cell::Text => return false,
+        };
+        self.cells.push(number);
+        true
+    }
+}
+
+fn dates(cells: impl Iterator<Item = Cell>, rows: usize) -> Part {
+    let mut seconds = Vec::with_capacity(rows);
+    for cell in cells {
+        seconds.push(match cell {
+            Cell::Number(number) => number,
+            Cell::Missing => f64::NAN,
+            _ => return Part::Wrong,
+        });
+    }
+    Part::Dates(seconds)
+}
+
+fn dictionary<'a>(cells: impl Iterator<Item = &'a [u8]>, rows: usize) -> Dictionary {
+    let hasher = RandomState::default();
+    let mut known: HashTable<u32> = HashTable::new();
+    let mut levels: Vec<&[u8]> = Vec::new();
+    let mut found = Dictionary { codes: Vec::with_capacity(rows), first_rows: Vec::new() };
+    for (row, raw) in cells.enumerate() {
+        let entry = known.entry(
+            hasher.hash_one(raw),
+            |&code| levels[code as usize] == raw,
+            |&code| hasher.hash_one(levels[code as usize]),
+        );
+        let code = match entry {
+            hashbrown::hash_table::Entry::Occupied(found) => *found.get(),
+            hashbrown::hash_table::Entry::Vacant(vacant) => {
+                // A missing cell stays out of the dictionary.
+                if cell::is_missing(raw.trim_ascii()) {
+                    found.codes.push(Text::MISSING);
+                    continue;
+                }
+                let code = levels.len() as u32;
+                vacant.insert(code);
+                levels.push(raw);
+                found.first_rows.push(row as u32);
+                code
+            }
+        };
+        found.codes.push(code);
+    }
+    found
+}
