@@ -149,7 +149,7 @@ impl Batches {
     /// Where a file cannot be read or has not the table's columns.
     pub fn next_pieces(&mut self, most: usize) -> Result<Vec<Piece>, Diagnostics> {
         while self.rows_left != Some(0) {
-            let pieces = match &mut self.current {
+            let pieces: Vec<Piece> = match &mut self.current {
                 None => return Ok(Vec::new()),
                 Some(Current::Text { blocks, shape }) => {
                     // Rows are not counted before they are scanned.
