@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 /// A file, how it is read, and what the case is about.
+#[derive(Clone)]
 struct Case {
     name: &'static str,
     file: &'static str,
@@ -148,6 +149,11 @@ fn cases() -> Vec<Case> {
     ]
 }
 
+#[cfg(not(feature = "compressed"))]
+fn compressed() -> Vec<Case> {
+    Vec::new()
+}
+
 #[cfg(feature = "compressed")]
 fn compressed() -> Vec<Case> {
     let text = "a,b\n1,x\n2,y\n".as_bytes();
@@ -223,9 +229,7 @@ fn outcome(folder: &Path, paths: &[PathBuf], options: &ReadOptions) -> String {
 #[test]
 fn tables() {
     let folder = TempDir::new().unwrap();
-    let mut all = cases();
-    #[cfg(feature = "compressed")]
-    all.extend(compressed());
+    let all = [cases(), compressed()].concat();
     let mut text = String::new();
     for case in &all {
         let path = folder.path().join(case.file);

@@ -54,25 +54,26 @@ impl Scratch {
         }
     }
 
-    /// Ends the writing and maps parts of the file, each of which must lie
-    /// within what has been written.
+    /// Ends the writing and maps parts of the file, each of which is empty or
+    /// lies within what has been written.
     ///
     /// # Errors
     /// Where the system refuses, or a part lies behind the end of the file.
     pub fn map(self, parts: &[Range<u64>]) -> io::Result<Vec<Map>> {
         let length = self.file.metadata()?.len();
         let map = |part: &Range<u64>| {
-            if part.start > part.end || part.end > length {
+            if part.is_empty() {
+                return Ok(Map(None));
+            }
+            if part.end > length {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
             let bytes = usize::try_from(part.end - part.start)
                 .map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
-            if bytes == 0 {
-                return Ok(Map(None));
-            }
             let mut options = memmap2::MmapOptions::new();
             options.offset(part.start).len(bytes);
-            // SAFETY: the part lies within the file, as checked above. The
+            // SAFETY: the part is not empty and lies within the file, as
+            // checked above. The
             // file has no name, so that nobody else can open it, and its one
             // handle is `self.file`, which was never handed out and is
             // dropped here: from now on nothing can write to it or cut it.
@@ -108,7 +109,7 @@ mod tests {
         scratch.write_all_at(b"hello", 3).unwrap();
         scratch.write_all_at(b"far", 100_000).unwrap();
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "it has no name");
-        let maps = scratch.map(&[0..5, 5..8, 100_000..100_003, 7..7]).unwrap();
+        let maps = scratch.map(&[0..5, 5..8, 100_000..100_003, 1 << 40..1 << 40]).unwrap();
         assert_eq!(&*maps[0], b"\0\0\0he");
         assert_eq!(&*maps[1], b"llo");
         assert_eq!(&*maps[2], b"far");

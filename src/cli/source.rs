@@ -61,7 +61,7 @@ pub(super) struct ReadArgs {
     #[arg(long)]
     no_headers: bool,
     /// Read the first N rows only
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
     /// A row that cannot be used is an error, or is skipped and counted
     #[arg(long, value_name = "WHAT", value_enum, default_value_t = BadRow::Error)]

@@ -147,10 +147,11 @@ fn read(inputs: &[Input], options: &ReadOptions) -> Result<Table, Diagnostics> {
     pass.run(None)?;
     let Pass { batches, mut builders, numbers, texts, lines, .. } = pass;
     if lines.is_empty() {
-        return Err(Diagnostic::error(Code::DataFormat, "the table has a header but no rows")
+        let mut error = Diagnostic::error(Code::DataFormat, "the table has a header but no rows")
             .in_file(batches.source(), None)
-            .help("add rows below the line of column names")
-            .into());
+            .help("add rows below the line of column names");
+        error.notes = batches.notes();
+        return Err(error.into());
     }
     let mut notes = batches.notes();
     let finish = |sinks: Sinks<f64>, codes: Sinks<u32>| Ok((sinks.finish()?, codes.finish()?));

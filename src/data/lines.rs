@@ -43,6 +43,7 @@ impl Lines {
     }
 
     /// Places are rows of a binary file.
+    #[cfg(feature = "columnar")]
     pub(crate) fn number_rows(&mut self) {
         self.numbered = true;
     }

@@ -273,7 +273,7 @@ mod tests {
         let ragged = format!("a,b\n{}", "1\n".repeat(12));
         let shown = refused(ragged.as_bytes());
         assert_eq!(shown.matches("error[E202]").count(), SHOWN);
-        assert!(shown.contains("and 2 more such lines"), "{shown}");
+        assert!(shown.contains("and 2 more like this"), "{shown}");
     }
 
     proptest! {

@@ -51,7 +51,8 @@ impl Blocks {
         live: bool,
     ) -> io::Result<Blocks> {
         let (sender, receiver) = sync_channel(AHEAD);
-        let mut cutter = Cutter { reader, rest, line, dialect, file, live, ended: false };
+        let mut cutter =
+            Cutter { reader, rest, line, dialect, file, live, ended: false, arrived: Vec::new() };
         std::thread::Builder::new().name("reader".into()).spawn(move || {
             while let Some(block) = cutter.next() {
                 let stop = block.is_err();
@@ -93,6 +94,8 @@ struct Cutter {
     file: Arc<str>,
     live: bool,
     ended: bool,
+    /// Where what is there is read to, if bytes come when they come.
+    arrived: Vec<u8>,
 }
 
 impl Cutter {
@@ -101,21 +104,10 @@ impl Cutter {
         // More than a block may be left of a long record.
         let mut size = BLOCK.max(2 * bytes.len());
         loop {
-            if !self.ended {
-                let had = bytes.len();
-                bytes.resize(had.max(size), 0);
-                let room = &mut bytes[had..];
-                let read = if self.live {
-                    read_some(&mut self.reader, room)
-                } else {
-                    fill(&mut self.reader, room)
-                };
-                let n = match read {
-                    Ok(n) => n,
-                    Err(error) => return Some(Err(failed(&self.file, &error))),
-                };
-                self.ended = n == 0 || (!self.live && n < room.len());
-                bytes.truncate(had + n);
+            if !self.ended
+                && let Err(error) = self.read(&mut bytes, size)
+            {
+                return Some(Err(failed(&self.file, &error)));
             }
             if self.ended {
                 let block = Block { bytes, line: self.line, file: self.file.clone() };
@@ -135,6 +127,23 @@ impl Cutter {
                 size = 2 * bytes.len();
             }
         }
+    }
+
+    /// Reads until there are `size` bytes, or what is there.
+    fn read(&mut self, bytes: &mut Vec<u8>, size: usize) -> io::Result<()> {
+        if self.live {
+            self.arrived.resize(64 << 10, 0);
+            let n = read_some(&mut self.reader, &mut self.arrived)?;
+            bytes.extend_from_slice(&self.arrived[..n]);
+            self.ended = n == 0;
+        } else {
+            let had = bytes.len();
+            bytes.resize(had.max(size), 0);
+            let n = fill(&mut self.reader, &mut bytes[had..])?;
+            bytes.truncate(had + n);
+            self.ended = bytes.len() < size;
+        }
+        Ok(())
     }
 
     fn open_quote(&self) -> Diagnostics {

@@ -332,11 +332,12 @@ pub fn expand(paths: &[PathBuf]) -> Result<Vec<Input>, Diagnostics> {
         let refuse = |message: String| {
             Diagnostics::from(
                 Diagnostic::error(Code::DataFile, message)
+                    .in_file(path, None)
                     .help("`*` stands for any part of a name, `**` for any folders"),
             )
         };
         let found = glob::glob(pattern)
-            .map_err(|error| refuse(format!("`{pattern}` is no pattern: {error}")))?;
+            .map_err(|error| refuse(format!("`{pattern}` is no pattern: {}", error.msg)))?;
         let before = inputs.len();
         for path in found {
             let path = path.map_err(|error| refuse(format!("cannot look for files: {error}")))?;

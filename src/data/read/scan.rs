@@ -31,6 +31,8 @@ pub(crate) struct Records<'a> {
     line: u64,
     /// Cells that lost a doubled quote; their ranges count on from the text's end.
     unescaped: Vec<u8>,
+    /// Whether a quote has been found that nothing closes.
+    open: bool,
 }
 
 /// A record: its bytes, and its line.
@@ -43,7 +45,7 @@ impl<'a> Records<'a> {
     /// The records of a text whose first line has this number.
     pub(crate) fn new(text: &'a [u8], dialect: Dialect, line: u64) -> Self {
         let finder = Finder::new(text, [dialect.delimiter, dialect.terminator]);
-        Records { text, dialect, finder, at: 0, line, unescaped: Vec::new() }
+        Records { text, dialect, finder, at: 0, line, unescaped: Vec::new(), open: false }
     }
 
     /// Where the next record starts: its offset and its line.
@@ -71,6 +73,7 @@ impl<'a> Records<'a> {
             let quote = match text.get(start) {
                 Some(b'"') => {
                     let (inside, behind) = quoted(text, start);
+                    self.open |= inside.end == behind;
                     self.finder.skip_to(behind);
                     self.line += memchr_iter(terminator, &text[inside.clone()]).count() as u64;
                     Some((inside, behind))
@@ -186,6 +189,7 @@ pub(crate) fn scan(block: Block, shape: &Shape) -> Scanned {
     while let Some(record) = records.next(&mut ranges) {
         let fields = ranges.len() - good;
         let wrong = fields != shape.width
+            || records.open
             || (has_nul && memchr(0, record.bytes).is_some())
             || (has_other && std::str::from_utf8(record.bytes).is_err());
         if !wrong {
@@ -195,7 +199,10 @@ pub(crate) fn scan(block: Block, shape: &Shape) -> Scanned {
         }
         ranges.truncate(good);
         bad_rows += 1;
-        if shape.bad_row == BadRow::Error && errors.len() < SHOWN {
+        if records.open {
+            // It may have taken any number of rows: nothing to be skipped over.
+            (errors, bad_rows) = (vec![open_quote(&file, &record)], 1);
+        } else if shape.bad_row == BadRow::Error && errors.len() < SHOWN {
             errors.push(match fields == shape.width {
                 true => nul(&file, &record),
                 false => ragged(&file, &record, fields, shape),
@@ -213,20 +220,27 @@ const SKIP: &str = "`--on-bad-row skip` leaves such rows out";
 fn ragged(file: &str, record: &Record, fields: usize, shape: &Shape) -> Diagnostic {
     let width = shape.width;
     let delimiter = shape.dialect.delimiter_name();
-    let mut ragged = Diagnostic::error(
+    let ragged = Diagnostic::error(
         Code::DataFormat,
         format!("line {} has {}, but the header has {width}", record.line, count(fields, "field")),
     )
     .in_file(file, Some(record.line));
-    if memchr(shape.dialect.terminator, record.bytes).is_some() {
-        ragged = ragged.note("the record goes over several lines: is a quote left open?");
-    } else {
-        ragged = ragged.note(format!("the line is `{}`", cell::shown(record.bytes)));
-    }
+    let ragged = ragged.note(match memchr(shape.dialect.terminator, record.bytes) {
+        Some(_) => "the record goes over several lines: is a quote left open?".to_owned(),
+        None => format!("the line is `{}`", cell::shown(record.bytes)),
+    });
     ragged.help(format!(
         "give every line {}; a text that holds {delimiter} needs quotes around it; {SKIP}",
         count(width, "field")
     ))
+}
+
+fn open_quote(file: &str, record: &Record) -> Diagnostic {
+    let message = format!("a quote on line {} is left open to the end of the file", record.line);
+    Diagnostic::error(Code::DataFormat, message)
+        .in_file(file, Some(record.line))
+        .note("a quote at the start of a cell goes on to the next quote, over line ends")
+        .help("close the quote, or double it and put quotes around the cell")
 }
 
 fn nul(file: &str, record: &Record) -> Diagnostic {
