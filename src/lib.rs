@@ -24,7 +24,7 @@
 //!     features: &[0.0, 0.0, 0.0, 1.0, 1.0, 0.0, 1.0, 1.0],
 //!     targets: Targets::Values(&[0.0, 1.0, 1.0, 0.0]),
 //!     train: &[0, 1, 2, 3],
-//!     validation: &[],
+//!     validation: None,
 //! };
 //!
 //! let start = initial_parameters(&network, model.train.seed);
@@ -51,6 +51,7 @@
 //! | [`syntax`] | text | `Ast` | [`diag`] |
 //! | [`check`] | `Ast` | [`Model`](check::model::Model), [`Network`](check::model::Network) | [`diag`] |
 //! | [`data`] | tables, `Model` | matrices, [`Schema`](data::Schema) | [`diag`] |
+//! | [`draft`](mod@draft) | tables | text | [`diag`] |
 //! | [`ir`] | `Network` | [`Ir`](ir::Ir): naive nodes | nothing |
 //! | [`plan`](mod@plan) | `Ir` | [`Plan`](plan::Plan): fused steps, memory, kernels | nothing |
 //! | [`exec`] | `Plan`, matrices | losses, gradients, predictions | nothing |
@@ -72,6 +73,7 @@
 pub mod check;
 pub mod data;
 pub mod diag;
+pub mod draft;
 pub mod exec;
 pub mod file;
 pub mod ir;

@@ -361,3 +361,123 @@ fn an_interrupt_saves_and_exits_130() {
     let ran = ran(mlpc().arg("evaluate").arg(&out).arg("examples/iris.csv"));
     assert_eq!(ran.code, 0, "{}", ran.stderr);
 }
+
+#[test]
+fn init_writes_a_text_that_trains() {
+    let place = Place::new();
+    let (text, model) = (place.path("iris.mlp"), place.path("iris.safetensors"));
+    let init = |more: &[&str]| {
+        let mut command = mlpc();
+        command.args(["init", "examples/iris.csv", "--target", "species", "-o"]).arg(&text);
+        ran(command.args(more))
+    };
+    let first = init(&[]);
+    assert_eq!((first.code, first.stdout.as_str()), (0, ""), "{}", first.stderr);
+    assert!(first.stderr.contains("mlpc run"), "{}", first.stderr);
+    // A text that somebody may have changed is not replaced.
+    std::fs::write(&text, "changed").unwrap();
+    let again = init(&[]);
+    assert_eq!(again.code, 2);
+    assert!(again.stderr.contains("`--force`"), "{}", again.stderr);
+    assert_eq!(std::fs::read_to_string(&text).unwrap(), "changed");
+    assert_eq!(init(&["--force", "-q"]).stderr, "");
+    let run = ran(mlpc().arg("run").arg(&text).args(["examples/iris.csv", "--json"]));
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    let json: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+    assert!(json["metrics"]["validation"]["accuracy"].as_f64().unwrap() > 0.9);
+    assert!(json["best_epoch"].as_u64().unwrap() <= json["epochs"].as_u64().unwrap());
+    assert!(model.exists());
+}
+
+#[test]
+fn files_of_their_own_validate_and_test() {
+    let place = Place::new();
+    let csv = std::fs::read_to_string("examples/iris.csv").unwrap();
+    let (header, rows) = csv.split_once('\n').unwrap();
+    let mut parts = [String::new(), String::new(), String::new()];
+    for (i, row) in rows.lines().enumerate() {
+        let part = &mut parts[[0, 0, 0, 1, 2][i % 5]];
+        part.push_str(&format!("{row}\n"));
+    }
+    let [train, validation, test] = parts.map(|rows| format!("{header}\n{rows}"));
+    let train = place.file("train.csv", train);
+    let validation = place.file("validation.csv", validation);
+    let test = place.file("test.csv", test);
+    let out = place.path("m.safetensors");
+    let run = |more: &[&str]| {
+        let mut command = mlpc();
+        command.args(["run", "examples/iris.mlp"]).arg(&train).arg("-o").arg(&out);
+        command.arg("--test").arg(&test).arg("--json").args(more);
+        ran(&mut command)
+    };
+    let validation = validation.to_str().unwrap();
+    let first = run(&["--validation", validation, "--set", "train.patience=30"]);
+    assert_eq!(first.code, 0, "{}", first.stderr);
+    assert!(first.stderr.contains("90 rows, 30 to validate, 30 to test"), "{}", first.stderr);
+    assert!(first.stderr.contains("`--validation` takes the place of"), "{}", first.stderr);
+    let json: serde_json::Value = serde_json::from_str(&first.stdout).unwrap();
+    assert!(json["best_epoch"].is_u64());
+    // The model file keeps the same metrics, and `evaluate` finds them.
+    let mut command = mlpc();
+    let evaluated = ran(command.arg("evaluate").arg(&out).arg(&test).arg("--json"));
+    let again: serde_json::Value = serde_json::from_str(&evaluated.stdout).unwrap();
+    assert_eq!(json["metrics"]["test"], again["metrics"]);
+
+    let none = run(&["--set", "train.patience=3", "--set", "train.validation=0"]);
+    assert_eq!(none.code, 2);
+    assert!(none.stderr.contains("`patience` watches"), "{}", none.stderr);
+}
+
+#[test]
+fn predict_carries_columns_along() {
+    let place = Place::new();
+    let model = place.iris();
+    let rows = "id,petal_width,petal_length,sepal_width,sepal_length\n\
+                \"a, b\",0.20,1.4,3.5,5.1\n007,2.3,6.1,3.0,7.2\n";
+    let predict =
+        |more: &[&str]| ran(mlpc().arg("predict").arg(&model).args(more).write_stdin(rows));
+    let kept = predict(&["--keep", "id,petal_width"]);
+    assert_eq!(kept.stdout, "id,petal_width,prediction\n\"a, b\",0.20,setosa\n007,2.3,virginica\n");
+    let all = predict(&["--append"]);
+    let header = "id,petal_width,petal_length,sepal_width,sepal_length,prediction\n";
+    assert!(all.stdout.starts_with(header), "{}", all.stdout);
+    assert!(all.stdout.ends_with("007,2.3,6.1,3.0,7.2,virginica\n"), "{}", all.stdout);
+    let unknown = predict(&["--keep", "petal_widht"]);
+    assert_eq!((unknown.code, unknown.stdout.as_str()), (2, ""));
+    assert!(unknown.stderr.contains("did you mean `petal_width`?"), "{}", unknown.stderr);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_is_told() {
+    let place = Place::new();
+    let model = place.iris();
+    let full =
+        ran(mlpc().arg("predict").arg(&model).args(["examples/iris.csv", "-o", "/dev/full"]));
+    assert_eq!(full.code, 2);
+    assert!(full.stderr.contains("no space is left to write `/dev/full`"), "{}", full.stderr);
+    let stdout = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let output = std::process::Command::new(assert_cmd::cargo::cargo_bin!("mlpc"))
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .arg("predict")
+        .arg(&model)
+        .arg("examples/iris.csv")
+        .stdout(stdout)
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr.contains("no space is left for standard output"), "{stderr}");
+}
+
+#[test]
+fn check_describes_every_column() {
+    let ran = ran(mlpc().args(["check", "examples/iris.mlp", "examples/iris.csv"]));
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    let heading = ran.stdout.lines().next().unwrap();
+    assert_eq!(
+        heading.split_whitespace().collect::<Vec<_>>(),
+        ["column", "type", "distinct", "missing", "range", "becomes"]
+    );
+    assert_eq!(ran.stdout.lines().take_while(|line| !line.is_empty()).count(), 6);
+}

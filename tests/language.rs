@@ -75,25 +75,28 @@ fn loss_for(last: Activation) -> BoxedStrategy<Loss> {
 }
 
 fn train() -> impl Strategy<Value = Train> {
-    (1..usize::MAX, 1..1_000_000usize, any::<bool>(), any::<u64>(), 0.0..1.0f64).prop_map(
-        |(epochs, batch, shuffle, seed, validation)| Train {
+    let patience = proptest::option::of(1..usize::MAX);
+    (1..usize::MAX, 1..1_000_000usize, any::<bool>(), any::<u64>(), 0.0..1.0f64, patience).prop_map(
+        |(epochs, batch, shuffle, seed, validation, patience)| Train {
             epochs,
             batch,
             shuffle,
             seed,
             validation,
+            patience,
         },
     )
 }
 
-/// Five disjoint lists of columns.
+/// Seven disjoint lists of columns, the last two of one column at most.
 fn data() -> impl Strategy<Value = Data> {
     let name = prop_oneof!["[a-z][a-z0-9_.-]{0,5}", "-?[0-9.]{1,5}", "\\PC{1,6}", "(?s).{1,4}"];
-    let lists = proptest::collection::btree_map(name, 0..5usize, 0..12);
+    let lists = proptest::collection::btree_map(name, 0..7usize, 0..12);
     let scale = select(Scale::ALL);
-    (lists, scale.clone(), proptest::option::of(scale), select(Missing::ALL)).prop_map(
-        |(lists, scale, target_scale, missing)| {
-            let of = |which| {
+    let rare = (any::<bool>(), 1..usize::MAX);
+    (lists, scale.clone(), proptest::option::of(scale), select(Missing::ALL), rare).prop_map(
+        |(lists, scale, target_scale, missing, (missing_indicator, min_count))| {
+            let of = |which| -> Vec<String> {
                 lists
                     .iter()
                     .filter(|(_, list)| **list == which)
@@ -109,6 +112,10 @@ fn data() -> impl Strategy<Value = Data> {
                 scale,
                 target_scale,
                 missing,
+                missing_indicator,
+                min_count,
+                split: of(5).into_iter().next(),
+                group: of(6).into_iter().next().filter(|_| of(5).is_empty()),
             }
         },
     )

@@ -3,7 +3,6 @@
 
 #![allow(clippy::unwrap_used)]
 
-use csv::StringRecord;
 use mlpc::Predictor;
 use mlpc::check::Limits;
 use mlpc::data::{Batch, Dataset, Decoder, Encoder, Table, Targets};
@@ -43,7 +42,7 @@ fn trained(path: &Path) -> Vec<f32> {
         features: &dataset.features,
         targets: exec::Targets::Classes(classes),
         train: &dataset.train,
-        validation: &[],
+        validation: None,
     };
     let last = trainer.fit(matrices, |_| ControlFlow::Continue(())).unwrap().unwrap();
     assert_eq!(last.number, 40);
@@ -99,9 +98,7 @@ fn a_saved_model_predicts_raw_rows_from_many_threads() {
     for thread in threads {
         assert_eq!(thread.join().unwrap(), expected);
     }
-    let mut record = StringRecord::new();
-    Decoder::new(&schema.target, false).record(&expected, &mut record);
-    assert_eq!(record, vec!["setosa"]);
+    assert_eq!(Decoder::new(&schema.target, false).predictions(&expected), ["setosa"]);
 }
 
 #[test]
@@ -128,7 +125,7 @@ fn a_last_step_that_overflows_is_divergence() {
         features: &[100.0, 200.0],
         targets: exec::Targets::Values(&[0.0, 0.0]),
         train: &[0, 1],
-        validation: &[],
+        validation: None,
     };
     // The loss itself, before the step, is finite.
     let result = trainer.fit(table, |_| ControlFlow::Continue(()));

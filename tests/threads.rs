@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use mlpc::check::Limits;
-use mlpc::exec::{Predict, Targets};
+use mlpc::exec::{Batch, Predict, Rows, Targets};
 use mlpc::plan::PlanOptions;
 use mlpc::train::{Table, Trainer, initial_parameters};
 use std::ops::ControlFlow;
@@ -59,7 +59,11 @@ fn check_training(network: &str, tiles: usize) {
             features: &features,
             targets: Targets::Classes(&classes),
             train: &all[..900],
-            validation: &all[900..],
+            validation: Some(Batch {
+                features: &features,
+                targets: Targets::Classes(&classes),
+                rows: Rows::Range(900, rows as usize),
+            }),
         };
         let mut losses = Vec::new();
         trainer

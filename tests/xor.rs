@@ -27,7 +27,7 @@ fn xor_is_learnt_from_almost_every_seed() {
             features: &features,
             targets: Targets::Values(&targets),
             train: &[0, 1, 2, 3],
-            validation: &[],
+            validation: None,
         };
         trainer.fit(table, |_| ControlFlow::Continue(())).unwrap();
         let parameters = trainer.state().parameters.clone();

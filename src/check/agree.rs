@@ -61,6 +61,11 @@ pub(super) fn output(network: &Shape, loss: Option<(LossKind, Span)>, errors: &m
 const APART: &[(&str, &str, &str)] = &[
     ("target", "drop", "a target cannot be left out"),
     ("only", "drop", "a column is either kept or left out"),
+    ("target", "split", "the target cannot say which rows train"),
+    ("target", "group", "a group is more than the rows of one target"),
+    ("only", "split", "the column that says which rows train is no input"),
+    ("only", "group", "the column of the groups is no input"),
+    ("split", "group", "`split` already says on which side each row is"),
     ("categorical", "numeric", "a column is either categories or numbers"),
 ];
 

@@ -180,6 +180,10 @@ pub struct Train {
     pub seed: u64,
     /// The share of the rows that is held out, 0 ≤ share < 1.
     pub validation: f64,
+    /// Epochs without a lower validation loss after which training stops, at
+    /// least 1; the parameters of the best epoch are then the result. `None`:
+    /// all epochs are trained, and the last one's are.
+    pub patience: Option<usize>,
 }
 
 /// The `data` statement. Column names are kept as written.
@@ -202,11 +206,21 @@ pub struct Data {
     pub target_scale: Option<Scale>,
     /// What happens to missing numbers in inputs.
     pub missing: Missing,
+    /// Whether a number that is missing in training rows has one more input,
+    /// 1 where it is missing.
+    pub missing_indicator: bool,
+    /// Levels of a category in fewer training rows than this are pooled into
+    /// one; at least 1.
+    pub min_count: usize,
+    /// The column that says of each row whether it trains, validates or tests.
+    pub split: Option<String>,
+    /// The column whose equal values stay on one side of a split.
+    pub group: Option<String>,
 }
 
 impl Default for Train {
     fn default() -> Self {
-        Train { epochs: 100, batch: 32, shuffle: true, seed: 42, validation: 0.0 }
+        Train { epochs: 100, batch: 32, shuffle: true, seed: 42, validation: 0.0, patience: None }
     }
 }
 
@@ -221,6 +235,10 @@ impl Default for Data {
             scale: Scale::Standard,
             target_scale: None,
             missing: Missing::Median,
+            missing_indicator: false,
+            min_count: 1,
+            split: None,
+            group: None,
         }
     }
 }

@@ -23,7 +23,7 @@ pub struct Entry<T> {
 enum Kind<T> {
     Count {
         min: u64,
-        get: fn(&T) -> u64,
+        get: fn(&T) -> Option<u64>,
         set: fn(&mut T, u64) -> Option<()>,
     },
     Share {
@@ -33,6 +33,10 @@ enum Kind<T> {
     Flag {
         get: fn(&T) -> bool,
         set: fn(&mut T, bool),
+    },
+    Name {
+        get: fn(&T) -> Option<&String>,
+        set: fn(&mut T, String),
     },
     Names {
         get: fn(&T) -> &Vec<String>,
@@ -63,12 +67,20 @@ pub const TRAIN: &[Entry<Train>] = &[
     Entry {
         name: "epochs",
         doc: "passes over the training rows",
-        kind: Kind::Count { min: 1, get: |t| t.epochs as u64, set: |t, v| count(&mut t.epochs, v) },
+        kind: Kind::Count {
+            min: 1,
+            get: |t| Some(t.epochs as u64),
+            set: |t, v| count(&mut t.epochs, v),
+        },
     },
     Entry {
         name: "batch",
         doc: "rows of a mini-batch",
-        kind: Kind::Count { min: 1, get: |t| t.batch as u64, set: |t, v| count(&mut t.batch, v) },
+        kind: Kind::Count {
+            min: 1,
+            get: |t| Some(t.batch as u64),
+            set: |t, v| count(&mut t.batch, v),
+        },
     },
     Entry {
         name: "shuffle",
@@ -80,7 +92,7 @@ pub const TRAIN: &[Entry<Train>] = &[
         doc: "the seed of initial weights, splits and shuffles",
         kind: Kind::Count {
             min: 0,
-            get: |t| t.seed,
+            get: |t| Some(t.seed),
             set: |t, v| {
                 t.seed = v;
                 Some(())
@@ -89,8 +101,17 @@ pub const TRAIN: &[Entry<Train>] = &[
     },
     Entry {
         name: "validation",
-        doc: "the share of the rows that is held out",
+        doc: "the share of the rows that is held out, of each class as many",
         kind: Kind::Share { get: |t| t.validation, set: |t, v| t.validation = v },
+    },
+    Entry {
+        name: "patience",
+        doc: "epochs without a lower validation loss after which training stops; the best epoch's parameters are kept (default: train all epochs, keep the last)",
+        kind: Kind::Count {
+            min: 1,
+            get: |t| t.patience.map(|n| n as u64),
+            set: |t, v| count(t.patience.insert(0), v),
+        },
     },
 ];
 
@@ -148,6 +169,30 @@ pub const DATA: &[Entry<Data>] = &[
             set: |d, word| Missing::parse(word).map(|missing| d.missing = missing),
         },
     },
+    Entry {
+        name: "missing_indicator",
+        doc: "whether a number that is sometimes missing has one more input, 1 where it is",
+        kind: Kind::Flag { get: |d| d.missing_indicator, set: |d, v| d.missing_indicator = v },
+    },
+    Entry {
+        name: "min_count",
+        doc: "levels of a category in fewer training rows than this become one",
+        kind: Kind::Count {
+            min: 1,
+            get: |d| Some(d.min_count as u64),
+            set: |d, v| count(&mut d.min_count, v),
+        },
+    },
+    Entry {
+        name: "split",
+        doc: "the column that says which rows train (0, train), validate (1, validation) and test (2, test)",
+        kind: Kind::Name { get: |d| d.split.as_ref(), set: |d, v| d.split = Some(v) },
+    },
+    Entry {
+        name: "group",
+        doc: "the column whose equal values `validation=` keeps on one side",
+        kind: Kind::Name { get: |d| d.group.as_ref(), set: |d, v| d.group = Some(v) },
+    },
 ];
 
 impl<T> Entry<T> {
@@ -158,6 +203,7 @@ impl<T> Entry<T> {
             Kind::Count { min, .. } => format!("a whole number of at least {min}"),
             Kind::Share { .. } => SHARE.to_owned(),
             Kind::Flag { .. } => "`true` or `false`".to_owned(),
+            Kind::Name { .. } => "a column".to_owned(),
             Kind::Names { .. } => "a column, or columns with commas in between".to_owned(),
             Kind::Word { words, .. } => super::suggest::listed(&words()),
         }
@@ -166,9 +212,10 @@ impl<T> Entry<T> {
     /// Its value as text; `None` where it has none.
     pub fn print(&self, from: &T) -> Option<String> {
         match &self.kind {
-            Kind::Count { get, .. } => Some(get(from).to_string()),
+            Kind::Count { get, .. } => get(from).map(|count| count.to_string()),
             Kind::Share { get, .. } => Some(number(get(from))),
             Kind::Flag { get, .. } => Some(get(from).to_string()),
+            Kind::Name { get, .. } => get(from).map(|name| name_text(name)),
             Kind::Names { get, .. } => {
                 let names: Vec<String> = get(from).iter().map(|name| name_text(name)).collect();
                 (!names.is_empty()).then(|| names.join(","))
@@ -190,6 +237,14 @@ impl<T> Entry<T> {
                 Ok(())
             }
             Kind::Flag { set, .. } => read::flag(&what, value).map(|flag| set(to, flag)),
+            Kind::Name { set, .. } => {
+                let mut names = names(self.name, value)?;
+                if names.len() > 1 {
+                    return Err(read::refused(&what, value, "one column"));
+                }
+                set(to, names.pop().expect("a value has at least one part"));
+                Ok(())
+            }
             Kind::Names { set, .. } => {
                 set(to, names(self.name, value)?);
                 Ok(())

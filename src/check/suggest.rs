@@ -2,6 +2,7 @@
 
 /// Words of other tools, and ours.
 const SYNONYMS: &[(&str, &str)] = &[
+    ("add_indicator", "missing_indicator"),
     ("alpha", "rate"),
     ("batch_size", "batch"),
     ("batchsize", "batch"),
@@ -11,10 +12,12 @@ const SYNONYMS: &[(&str, &str)] = &[
     ("ce", "cross_entropy"),
     ("columns", "only"),
     ("decay", "weight_decay"),
+    ("early_stopping", "patience"),
     ("eta", "rate"),
     ("exclude", "drop"),
     ("features", "only"),
     ("fc", "dense"),
+    ("groups", "group"),
     ("include", "only"),
     ("initializer", "init"),
     ("kaiming_normal", "he_normal"),
@@ -29,6 +32,8 @@ const SYNONYMS: &[(&str, &str)] = &[
     ("lr", "rate"),
     ("lrelu", "leaky_relu"),
     ("max", "minmax"),
+    ("min_frequency", "min_count"),
+    ("n_iter_no_change", "patience"),
     ("normal", "standard"),
     ("output", "dense"),
     ("pinball", "quantile"),

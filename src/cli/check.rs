@@ -3,7 +3,7 @@
 use super::report;
 use super::source::{self, ModelText, ReadArgs};
 use super::{Context, Failure, Machine};
-use mlpc::data::Dataset;
+use mlpc::data::{Dataset, describe_table};
 use mlpc::diag::{Diagnostics, Severity, Sources};
 use serde_json::{Value, json};
 use std::io::{self, Write};
@@ -59,7 +59,7 @@ fn check(args: &Args, context: &Context) -> Result<Vec<String>, Failure> {
             let dataset = Dataset::bind(&table, &model)?;
             context.say(format!("{}: {} rows", table.source, table.rows()));
             lines.extend(table.notes.iter().map(|note| format!("note: {note}")));
-            lines.extend(dataset.schema.describe());
+            lines.extend(describe_table(&table, &dataset.schema, &model.data));
             lines.extend(dataset.notes.iter().map(|note| format!("note: {note}")));
             lines.push(String::new());
             Some(text.network(&model, Some(&dataset))?)

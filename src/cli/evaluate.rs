@@ -47,7 +47,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
             |(encoded, outputs)| {
                 tally.add(&encoded.tally);
                 evaluator.add(&outputs, &encoded.targets);
-                Ok(())
+                Ok::<(), Failure>(())
             },
         )
     })?;

@@ -9,6 +9,7 @@
 
 mod check;
 mod evaluate;
+mod init;
 mod plan;
 mod predict;
 mod report;
@@ -27,7 +28,8 @@ use std::process::ExitCode;
 #[command(name = "mlpc", version, arg_required_else_help = true, max_term_width = 100)]
 #[command(after_help = "A model is a text file such as\n  \
     input auto -> dense 64 relu -> dense auto softmax\n\n\
-    Start with:  mlpc run MODEL.mlp DATA.csv")]
+    Start with:  mlpc init DATA.csv --target COLUMN\n  \
+    and then:    mlpc run DATA.mlp DATA.csv")]
 struct Cli {
     #[command(subcommand)]
     verb: Verb,
@@ -46,6 +48,8 @@ enum Verb {
     Evaluate(evaluate::Args),
     /// Check a model's text, against a table too; run nothing
     Check(check::Args),
+    /// Write a model's text for a table
+    Init(init::Args),
     /// Show how a model is compiled
     Plan(plan::Args),
 }
@@ -77,6 +81,20 @@ fn no_threads(error: rayon::ThreadPoolBuildError) -> Failure {
     Diagnostic::error(Code::Usage, format!("the system gives no threads: {error}"))
         .help("try `--threads 1`")
         .into()
+}
+
+/// Column names as an option gives them: one, or several with commas between.
+/// What is a column's name as it stands is not cut at its commas.
+fn column_names<'a>(given: &[String], known: impl Iterator<Item = &'a str> + Clone) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for text in given {
+        if known.clone().any(|name| name == text) {
+            names.push(text.clone());
+        } else {
+            names.extend(text.split(',').map(|name| name.trim().to_owned()));
+        }
+    }
+    names
 }
 
 /// What a verb needs to know of where it runs.
@@ -122,10 +140,17 @@ impl From<Diagnostic> for Failure {
 impl From<io::Error> for Failure {
     /// An error in writing to stdout.
     fn from(error: io::Error) -> Self {
-        if error.kind() == io::ErrorKind::BrokenPipe {
-            return Failure::Closed;
-        }
-        Diagnostic::error(Code::Output, format!("cannot write to standard output: {error}")).into()
+        let (what, help) = match error.kind() {
+            io::ErrorKind::BrokenPipe => return Failure::Closed,
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => (
+                "no space is left for standard output".to_owned(),
+                "free some space, or send the output to another disk",
+            ),
+            _ => {
+                (format!("cannot write to standard output: {error}"), "check where the output goes")
+            }
+        };
+        Diagnostic::error(Code::Output, what).help(help).into()
     }
 }
 
@@ -139,6 +164,7 @@ pub(crate) fn main() -> ExitCode {
         Verb::Predict(args) => predict::run(args, &context),
         Verb::Evaluate(args) => evaluate::run(args, &context),
         Verb::Check(args) => check::run(args, &context),
+        Verb::Init(args) => init::run(args, &context),
         Verb::Plan(args) => plan::run(args),
     };
     let result = result.and_then(|()| io::stdout().flush().map_err(Failure::from));

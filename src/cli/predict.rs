@@ -4,7 +4,7 @@ use super::source::{self, ReadArgs};
 use super::{Context, Failure, Machine};
 use mlpc::Predictor;
 use mlpc::data::{Batch, Batches, Decoder, Encoder, Piece, Schema, Tally};
-use mlpc::diag::{Code, Diagnostic};
+use mlpc::diag::{Code, Diagnostic, Diagnostics};
 use mlpc::file::write_atomically;
 use rayon::prelude::*;
 use std::io::{self, Write};
@@ -22,6 +22,12 @@ pub(super) struct Args {
     /// Add a column for the probability of every class
     #[arg(long)]
     probabilities: bool,
+    /// Carry these columns of the data along, before the predictions
+    #[arg(long, value_name = "COLUMNS")]
+    keep: Vec<String>,
+    /// Carry all columns of the data along
+    #[arg(long, conflicts_with = "keep")]
+    append: bool,
     #[command(flatten)]
     read: ReadArgs,
     #[command(flatten)]
@@ -36,7 +42,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let notes = pool.install(|| -> Result<Vec<String>, Failure> {
         let rows = source::batches(&args.data, &args.read)?;
         let Some(output) = &args.output else {
-            return work.stream(rows, io::stdout().lock());
+            return Ok(work.stream(rows, io::stdout().lock())?);
         };
         // An error in the data is carried past the writer, which knows only
         // errors of writing.
@@ -47,8 +53,9 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
                 notes = all;
                 Ok(())
             }
-            Err(failure) => {
-                failed = Some(failure);
+            Err(Stopped::Writing(error)) => Err(error),
+            Err(Stopped::Reading(errors)) => {
+                failed = Some(Failure::from(errors));
                 Err(io::Error::other("the data has an error"))
             }
         });
@@ -71,6 +78,34 @@ pub(super) fn schema<'p>(predictor: &'p Predictor, path: &Path) -> Result<&'p Sc
     })
 }
 
+/// What ends a stream early.
+enum Stopped {
+    Reading(Diagnostics),
+    Writing(io::Error),
+}
+
+impl From<Diagnostics> for Stopped {
+    fn from(errors: Diagnostics) -> Self {
+        Stopped::Reading(errors)
+    }
+}
+
+impl From<io::Error> for Stopped {
+    fn from(error: io::Error) -> Self {
+        Stopped::Writing(error)
+    }
+}
+
+impl From<Stopped> for Failure {
+    /// Where the stream goes to standard output.
+    fn from(stopped: Stopped) -> Self {
+        match stopped {
+            Stopped::Reading(errors) => errors.into(),
+            Stopped::Writing(error) => error.into(),
+        }
+    }
+}
+
 struct Work<'a> {
     predictor: &'a Predictor,
     schema: &'a Schema,
@@ -80,11 +115,18 @@ struct Work<'a> {
 impl Work<'_> {
     /// Reads, predicts and writes batch by batch, in order; returns what the
     /// user should know.
-    fn stream(&self, mut batches: Batches, mut out: impl Write) -> Result<Vec<String>, Failure> {
+    fn stream(&self, mut batches: Batches, mut out: impl Write) -> Result<Vec<String>, Stopped> {
         let encoder = Encoder::new(self.schema, batches.source(), batches.header())?;
         let encoder = encoder.on_bad_row(self.args.read.bad_row());
+        let header = batches.header();
+        let kept = match self.args.append {
+            true => header.to_vec(),
+            false => super::column_names(&self.args.keep, header.iter().map(String::as_str)),
+        };
         let decoder = Decoder::new(&self.schema.target, self.args.probabilities);
-        let header = written(|writer| writer.write_record(&decoder.header()))?;
+        let decoder = decoder.keep(&kept, header, batches.source())?;
+        let mut header = Vec::new();
+        decoder.write_header(&mut header);
         out.write_all(&header)?;
         let mut tally = Tally::default();
         stream(
@@ -93,19 +135,13 @@ impl Work<'_> {
                 let encoded = encoder.encode(batch)?;
                 let mut outputs = vec![0.0; encoded.rows.len() * self.predictor.outputs()];
                 self.predictor.predict(&encoded.features, &mut outputs);
-                let mut record = csv::StringRecord::new();
-                let text = written(|writer| {
-                    outputs.chunks_exact(self.predictor.outputs()).try_for_each(|outputs| {
-                        decoder.record(outputs, &mut record);
-                        writer.write_record(&record)
-                    })
-                })?;
-                Ok((encoded.tally, text))
+                let mut text = Vec::new();
+                decoder.write(batch, &encoded.rows, &outputs, &mut text);
+                Ok::<_, Stopped>((encoded.tally, text))
             },
             |(part, text)| {
                 tally.add(&part);
-                out.write_all(&text)?;
-                Ok(())
+                Ok(out.write_all(&text)?)
             },
         )?;
         out.flush()?;
@@ -115,45 +151,28 @@ impl Work<'_> {
 
 /// Runs `work` on every batch, on the threads of the current pool, and `done`
 /// on the results, in the order of the rows. Memory stays constant.
-pub(super) fn stream<T: Send>(
+pub(super) fn stream<T: Send, E: From<Diagnostics> + Send>(
     batches: &mut Batches,
-    work: impl Fn(&Batch) -> Result<T, Failure> + Sync,
-    mut done: impl FnMut(T) -> Result<(), Failure>,
-) -> Result<(), Failure> {
+    work: impl Fn(&Batch) -> Result<T, E> + Sync,
+    mut done: impl FnMut(T) -> Result<(), E>,
+) -> Result<(), E> {
     let most = 4 * rayon::current_num_threads();
     loop {
         let pieces = batches.next_pieces(most)?;
         if pieces.is_empty() {
             return Ok(());
         }
-        let one = |piece: Piece| -> Result<(u64, T), Failure> {
+        let one = |piece: Piece| -> Result<(u64, T), E> {
             let scanned = piece.scan();
             let bad_rows = scanned.bad_rows;
             let batch = scanned.into_batch()?;
             Ok((bad_rows, work(&batch)?))
         };
-        let results: Vec<Result<(u64, T), Failure>> = pieces.into_par_iter().map(one).collect();
+        let results: Vec<Result<(u64, T), E>> = pieces.into_par_iter().map(one).collect();
         for result in results {
             let (bad_rows, result) = result?;
             batches.count_bad_rows(bad_rows);
             done(result)?;
         }
-    }
-}
-
-/// Some records as CSV.
-fn written(
-    records: impl FnOnce(&mut csv::Writer<Vec<u8>>) -> Result<(), csv::Error>,
-) -> Result<Vec<u8>, Failure> {
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    records(&mut writer).map_err(unwritten)?;
-    writer.into_inner().map_err(|error| io::Error::other(error.to_string()).into())
-}
-
-/// An error of the CSV writer is one of writing: records are of one length.
-fn unwritten(error: csv::Error) -> Failure {
-    match error.into_kind() {
-        csv::ErrorKind::Io(error) => error.into(),
-        other => io::Error::other(format!("{other:?}")).into(),
     }
 }

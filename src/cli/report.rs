@@ -13,6 +13,8 @@ pub(super) struct Side {
 /// What `mlpc run` reports.
 pub(super) struct Run<'a> {
     pub(super) epochs: usize,
+    /// The epoch whose parameters were kept, where `patience` chose it.
+    pub(super) best: Option<usize>,
     pub(super) loss: Option<f64>,
     pub(super) validation_loss: Option<f64>,
     pub(super) parameters: usize,
@@ -38,6 +40,7 @@ impl Run<'_> {
             "outputs": self.outputs,
             "parameters": self.parameters,
             "epochs": self.epochs,
+            "best_epoch": self.best,
             "loss": self.loss,
             "validation_loss": self.validation_loss,
             "seconds": self.seconds,
@@ -57,6 +60,9 @@ impl Run<'_> {
             duration(self.seconds),
             grouped(self.rows_per_second)
         )?;
+        if let Some(best) = self.best {
+            writeln!(out, "kept epoch {best}, which had the lowest validation loss")?;
+        }
         writeln!(out, "saved {}", self.model)
     }
 }

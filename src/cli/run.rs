@@ -1,18 +1,20 @@
 //! `mlpc run`: train a model on a table, report and save it.
 
+use super::predict::stream;
 use super::report::{self, Side};
 use super::source::{self, ModelText, ReadArgs};
 use super::{Context, Failure, Machine};
 use indicatif::{ProgressBar, ProgressStyle};
 use mlpc::check::model::{Network, Train};
-use mlpc::data::{Dataset, Evaluator, Metrics, Targets};
+use mlpc::data::{Dataset, Encoded, Encoder, Evaluator, Metrics, Tally, Targets};
 use mlpc::diag::{Code, Diagnostic};
-use mlpc::exec::{self, Predict};
+use mlpc::exec::{self, Batch, Predict};
 use mlpc::file::{self, StoredModel, StoredTensor, golden};
 use mlpc::plan::Plan;
 use mlpc::train::{Epoch, Progress, Table, Trainer, initial_parameters};
+use std::borrow::Cow;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -27,6 +29,12 @@ pub(super) struct Args {
     /// Where the trained model goes [default: MODEL with the ending .safetensors]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// Validate on the rows of this file, in place of `train validation=`
+    #[arg(long, value_name = "FILE")]
+    validation: Option<PathBuf>,
+    /// Report the metrics of this file's rows as well
+    #[arg(long, value_name = "FILE")]
+    test: Option<PathBuf>,
     /// Start from the parameters in this safetensors file
     #[arg(long, value_name = "FILE")]
     from: Option<PathBuf>,
@@ -45,11 +53,22 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let options = args.machine.plan_options()?;
     let text = ModelText::read(&args.model, &args.set)?;
-    let model = text.check()?;
+    let mut model = text.check()?;
+    if args.validation.is_some() && model.train.validation > 0.0 {
+        let share = std::mem::take(&mut model.train.validation);
+        context.say(format!("note: `--validation` takes the place of `validation={share}`"));
+    }
     let output = args.output.clone().unwrap_or_else(|| args.model.with_extension("safetensors"));
     let pool = args.machine.pool()?;
     let table = source::table(&args.data, &args.read, &pool)?;
     let dataset = Dataset::bind(&table, &model)?;
+    let part =
+        |file: &Option<PathBuf>, rows| Part::of(file.as_deref(), &dataset, rows, &args.read, &pool);
+    let validation = part(&args.validation, &dataset.validation)?;
+    let test = part(&args.test, &dataset.test)?;
+    if model.train.patience.is_some() && validation.rows.is_empty() {
+        return Err(without_validation().into());
+    }
     let network = text.network(&model, Some(&dataset))?;
     let tensors = network.tensors();
     let start = match &args.from {
@@ -64,10 +83,15 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     context.say(format!("{}: {rows} row{}", table.source, plural(rows)));
     table.notes.iter().for_each(|note| context.say(format!("note: {note}")));
     dataset.schema.describe().iter().for_each(|line| context.say(format!("  {line}")));
-    dataset.notes.iter().for_each(|note| context.say(format!("note: {note}")));
+    let notes = [&dataset.notes, &validation.notes, &test.notes].into_iter().flatten();
+    notes.for_each(|note| context.say(format!("note: {note}")));
     context.say(describe_network(&network));
     model.chosen.iter().for_each(|line| context.say(format!("chosen: {line}")));
-    context.say(describe_training(&model.train, &dataset, &trainer));
+    context.say(describe_training(
+        &model.train,
+        [dataset.train.len(), validation.rows.len(), test.rows.len()],
+        &trainer,
+    ));
 
     let interrupted = catch_interrupts()?;
     let started = Instant::now();
@@ -77,7 +101,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
             features: &dataset.features,
             targets: borrow(&dataset.targets),
             train: &dataset.train,
-            validation: &dataset.validation,
+            validation: (!validation.rows.is_empty()).then(|| validation.batch()),
         },
         |progress| {
             log.progress(progress);
@@ -89,7 +113,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     );
     let seconds = started.elapsed().as_secs_f64();
     log.finish();
-    let epoch = result.map_err(|diverged| {
+    let last = result.map_err(|diverged| {
         let rate = model.optimizer.rate;
         Failure::Diverged(
             Diagnostic::error(Code::Diverged, diverged.to_string())
@@ -103,14 +127,19 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     })?;
 
     // The report's numbers are the saved model's own.
+    let epoch = trainer.best().or(last);
     let predict = Predict::new(Plan::new(&network, options), trainer.state().parameters.clone());
-    let measure = |rows: &[u32]| pool.install(|| metrics(&predict, &dataset, rows));
-    let mut sides = vec![Side { name: "training", metrics: measure(&dataset.train) }];
-    if !dataset.validation.is_empty() {
-        sides.push(Side { name: "validation", metrics: measure(&dataset.validation) });
+    let measure = |part: &Part<'_>| pool.install(|| metrics(&predict, &dataset, part));
+    let train = Part::within(&dataset, &dataset.train);
+    let mut sides = Vec::new();
+    for (name, part) in [("training", &train), ("validation", &validation), ("test", &test)] {
+        if !part.rows.is_empty() {
+            sides.push(Side { name, metrics: measure(part) });
+        }
     }
     let report = report::Run {
         epochs: trainer.epochs(),
+        best: trainer.best().map(|best| best.number),
         loss: epoch.map(|epoch| epoch.loss),
         validation_loss: epoch.and_then(|epoch| epoch.validation),
         parameters: network.parameters(),
@@ -171,22 +200,100 @@ fn borrow(targets: &Targets) -> exec::Targets<'_> {
     }
 }
 
-/// The metrics of some rows of the data set.
-fn metrics(predict: &Predict, dataset: &Dataset, rows: &[u32]) -> Metrics {
+/// Some rows: of the table that is trained on, or a file of their own.
+struct Part<'a> {
+    features: Cow<'a, [f32]>,
+    targets: Cow<'a, Targets>,
+    rows: Cow<'a, [u32]>,
+    notes: Vec<String>,
+}
+
+impl<'a> Part<'a> {
+    /// Rows of the table.
+    fn within(dataset: &'a Dataset, rows: &'a [u32]) -> Self {
+        Part {
+            features: Cow::Borrowed(&dataset.features),
+            targets: Cow::Borrowed(&dataset.targets),
+            rows: Cow::Borrowed(rows),
+            notes: Vec::new(),
+        }
+    }
+
+    /// The rows of a file where there is one, else those of the table.
+    fn of(
+        file: Option<&Path>,
+        dataset: &'a Dataset,
+        rows: &'a [u32],
+        read: &ReadArgs,
+        pool: &rayon::ThreadPool,
+    ) -> Result<Self, Failure> {
+        let Some(path) = file else { return Ok(Part::within(dataset, rows)) };
+        if !rows.is_empty() {
+            let what = format!(
+                "`data split=` marks rows, and `{}` gives others for the same use",
+                path.display()
+            );
+            return Err(Diagnostic::error(Code::Conflict, what)
+                .help("leave the file out, or mark those rows for training")
+                .into());
+        }
+        let mut batches = source::batches(&[path.to_owned()], read)?;
+        let name = batches.source().to_owned();
+        let encoder = Encoder::new(&dataset.schema, name.as_str(), batches.header())?
+            .on_bad_row(read.bad_row());
+        let (mut features, mut count) = (Vec::new(), 0);
+        let mut targets = Targets::none_of(&dataset.schema.target);
+        let mut tally = Tally::default();
+        let encoded = |encoded: Encoded| {
+            count += encoded.rows.len() as u32;
+            features.extend(encoded.features);
+            targets.extend(encoded.targets);
+            tally.add(&encoded.tally);
+            Ok(())
+        };
+        pool.install(|| {
+            stream(&mut batches, |batch| Ok::<_, Failure>(encoder.encode_labelled(batch)?), encoded)
+        })?;
+        if count == 0 {
+            return Err(Diagnostic::error(Code::DataFormat, "no row has a target")
+                .in_file(path, None)
+                .help("name a file with the columns of the training table, the target included")
+                .into());
+        }
+        let notes = batches.notes().into_iter().chain(encoder.notes(&tally));
+        Ok(Part {
+            features: Cow::Owned(features),
+            targets: Cow::Owned(targets),
+            rows: Cow::Owned((0..count).collect()),
+            notes: notes.map(|note| format!("{name}: {note}")).collect(),
+        })
+    }
+
+    fn batch(&self) -> Batch<'_> {
+        Batch {
+            features: &self.features,
+            targets: borrow(&self.targets),
+            rows: exec::Rows::Numbers(&self.rows),
+        }
+    }
+}
+
+/// The metrics of a part.
+fn metrics(predict: &Predict, dataset: &Dataset, part: &Part<'_>) -> Metrics {
     const BLOCK: usize = 8192;
     let (inputs, outputs) = (dataset.inputs(), dataset.outputs());
     let mut evaluator = Evaluator::new(&dataset.schema.target);
     let mut features = Vec::new();
     let mut predictions = Vec::new();
-    for rows in rows.chunks(BLOCK) {
+    for rows in part.rows.chunks(BLOCK) {
         features.clear();
         for &row in rows {
             let start = row as usize * inputs;
-            features.extend_from_slice(&dataset.features[start..start + inputs]);
+            features.extend_from_slice(&part.features[start..start + inputs]);
         }
         predictions.resize(rows.len() * outputs, 0.0);
         predict.predict_parallel(&features, &mut predictions);
-        match &dataset.targets {
+        match &*part.targets {
             Targets::Values(values) => {
                 let of = |&row: &u32| {
                     let start = row as usize * outputs;
@@ -204,6 +311,15 @@ fn metrics(predict: &Predict, dataset: &Dataset, rows: &[u32]) -> Metrics {
     evaluator.finish()
 }
 
+/// The error for early stopping that has nothing to watch.
+fn without_validation() -> Diagnostic {
+    Diagnostic::error(
+        Code::Conflict,
+        "`patience` watches the loss of the validation rows, but there are none",
+    )
+    .help("hold rows out with `train validation=0.2` or `data split=`, or give `--validation FILE`")
+}
+
 fn describe_network(network: &Network) -> String {
     let mut text = format!("network: {}", network.inputs);
     for layer in &network.layers {
@@ -212,16 +328,26 @@ fn describe_network(network: &Network) -> String {
     format!("{text}, {} parameters", network.parameters())
 }
 
-fn describe_training(train: &Train, dataset: &Dataset, trainer: &Trainer) -> String {
+fn describe_training(
+    train: &Train,
+    [rows, held_out, test]: [usize; 3],
+    trainer: &Trainer,
+) -> String {
     let plan = trainer.plan();
-    let held_out = match dataset.validation.len() {
-        0 => String::new(),
-        n => format!(", {n} held out"),
+    let mut others = String::new();
+    if held_out > 0 {
+        others.push_str(&format!(", {held_out} to validate"));
+    }
+    if test > 0 {
+        others.push_str(&format!(", {test} to test"));
+    }
+    let patience = match train.patience {
+        None => String::new(),
+        Some(epochs) => format!(" at the most (patience {epochs})"),
     };
     format!(
-        "training: {} row{}{held_out}, {} epoch{}, batch {}, {} {}, seed {}, {}, {} thread{}",
-        dataset.train.len(),
-        plural(dataset.train.len()),
+        "training: {rows} row{}{others}, {} epoch{}{patience}, batch {}, {} {}, seed {}, {}, {} thread{}",
+        plural(rows),
         train.epochs,
         plural(train.epochs),
         train.batch,

@@ -4,16 +4,17 @@
 //! the values of inputs, then sizes; a stage reports all that it finds.
 
 use super::buffer::Buffer;
-use super::complaints::{Found, too_large_for_f32, too_spread, unusable_cells};
-use super::labels::Labels;
+use super::complaints::{Found, too_large_for_f32};
+use super::date_part::{self, DatePart};
+use super::fit::{Kind, fit_columns, left_out};
+use super::names::list;
 use super::read::{count, no_room};
 use super::roles::Roles;
-use super::schema::{Encoding, InputColumn, Schema};
-use super::split::{split, too_few};
-use super::stats::Stats;
-use super::table::{Column, Table, Text, Values};
+use super::schema::{Encoding, InputColumn, Number, Schema, Target};
+use super::split::{self, Parts, too_few};
+use super::table::{Table, Text, Values};
 use super::target;
-use crate::check::model::{Data, Missing, Model, Scale};
+use crate::check::model::{Missing, Model, Width};
 use crate::diag::{Code, Diagnostic, Diagnostics};
 
 /// The bytes that the encoded inputs may take where the caller sets no limit.
@@ -33,8 +34,10 @@ pub struct Dataset {
     pub rows: usize,
     /// The rows to train on, ascending.
     pub train: Vec<u32>,
-    /// The rows that are held out, ascending.
+    /// The rows that are held out, ascending: they choose when training ends.
     pub validation: Vec<u32>,
+    /// The rows that nothing is learnt or chosen from, ascending.
+    pub test: Vec<u32>,
     /// What the user should know: rows left out, levels not seen in training.
     pub notes: Vec<String>,
 }
@@ -48,6 +51,28 @@ pub enum Targets {
     Classes(Vec<u32>),
 }
 
+impl Targets {
+    /// No targets, of the kind that a schema has.
+    pub fn none_of(target: &Target) -> Targets {
+        match target {
+            Target::Classes { .. } => Targets::Classes(Vec::new()),
+            _ => Targets::Values(Vec::new()),
+        }
+    }
+
+    /// Adds the targets of other rows.
+    ///
+    /// # Panics
+    /// Where they are of the other kind.
+    pub fn extend(&mut self, other: Targets) {
+        match (self, other) {
+            (Targets::Values(all), Targets::Values(more)) => all.extend(more),
+            (Targets::Classes(all), Targets::Classes(more)) => all.extend(more),
+            _ => panic!("the targets of two schemas"),
+        }
+    }
+}
+
 impl Dataset {
     /// Binds a table to a model, with at most [`DEFAULT_LIMIT`] bytes of inputs.
     pub fn bind(table: &Table, model: &Model) -> Result<Dataset, Diagnostics> {
@@ -58,22 +83,48 @@ impl Dataset {
     pub fn bind_within(table: &Table, model: &Model, limit: u64) -> Result<Dataset, Diagnostics> {
         let roles = Roles::of(table, model)?;
         let mut notes = Vec::new();
-        let kept = kept_rows(table, model, &roles, &mut notes)?;
-        let share = model.train.validation;
-        let (train, validation) = split(kept.len(), share, model.train.seed)
-            .ok_or_else(|| too_few(kept.len(), share, &table.source))?;
-        let train_rows: Vec<u32> = train.iter().map(|&i| kept[i as usize]).collect();
+        let kinds: Vec<Kind> =
+            roles.inputs.iter().map(|&i| Kind::of(&table.columns[i], &model.data)).collect();
+        let kept = kept_rows(table, model, &roles, &kinds, &mut notes)?;
+        let parts = parts(table, model, &roles, &kept)?;
 
         let (target, targets) =
-            target::bind(table, model, &roles.targets, &kept, &train_rows, &mut notes)?;
-        let schema = Schema {
-            columns: fit_columns(table, model, &roles, &kept, &train_rows, &mut notes)?,
-            target,
-            missing: model.data.missing,
+            target::bind(table, model, &roles.targets, &kept, &parts.train, &mut notes)?;
+        let fitted = fit_columns(
+            table,
+            &model.data,
+            &roles.inputs,
+            &kinds,
+            &kept,
+            &parts.train,
+            &mut notes,
+        )?;
+        // Who counts the inputs counts those that are always the same, too.
+        let (fitted, dropped) = match model.input {
+            Width::Auto => left_out(table, &parts.train, fitted),
+            Width::Units(_) => (fitted, Vec::new()),
         };
+        if fitted.is_empty() {
+            return Err(no_inputs(
+                table,
+                &dropped.iter().map(|d| d.name.as_str()).collect::<Vec<_>>(),
+            ));
+        }
+        let (from, columns): (Vec<usize>, Vec<InputColumn>) = fitted.into_iter().unzip();
+        let schema = Schema { columns, dropped, target, missing: model.data.missing };
         guard_size(table, &schema, kept.len(), limit)?;
-        let features = encode(table, &schema, &roles, &kept, &mut notes)?;
-        Ok(Dataset { schema, features, targets, rows: kept.len(), train, validation, notes })
+        let features = encode(table, &schema, &from, &kept, &mut notes)?;
+        let place = |rows: Vec<u32>| positions(&kept, rows);
+        Ok(Dataset {
+            schema,
+            features,
+            targets,
+            rows: kept.len(),
+            train: place(parts.train),
+            validation: place(parts.validation),
+            test: place(parts.test),
+            notes,
+        })
     }
 
     /// The number of inputs of a row.
@@ -87,11 +138,13 @@ impl Dataset {
     }
 }
 
-/// The rows that have their targets and, with `missing=drop`, their numbers.
+/// The rows that have their targets and, with `missing=drop`, their numbers
+/// and dates.
 fn kept_rows(
     table: &Table,
     model: &Model,
     roles: &Roles,
+    kinds: &[Kind],
     notes: &mut Vec<String>,
 ) -> Result<Vec<u32>, Diagnostics> {
     let mut keep = vec![true; table.rows()];
@@ -109,13 +162,10 @@ fn kept_rows(
     };
     leave_out(&roles.targets, "the target is missing");
     if model.data.missing == Missing::Drop {
-        let numbers: Vec<usize> = roles
-            .inputs
-            .iter()
-            .copied()
-            .filter(|&i| is_number(&table.columns[i], &model.data))
-            .collect();
-        leave_out(&numbers, "an input is missing (`missing=drop`)");
+        let inputs = roles.inputs.iter().zip(kinds);
+        let filled: Vec<usize> =
+            inputs.filter(|(_, kind)| **kind != Kind::Category).map(|(&i, _)| i).collect();
+        leave_out(&filled, "an input is missing (`missing=drop`)");
     }
     let kept: Vec<u32> = (0..table.rows() as u32).filter(|&row| keep[row as usize]).collect();
     if kept.is_empty() {
@@ -128,68 +178,66 @@ fn kept_rows(
     Ok(kept)
 }
 
-/// Whether a column becomes one number.
-pub(super) fn is_number(column: &Column, data: &Data) -> bool {
-    matches!(column.values, Values::Numbers(_) | Values::Dates(_))
-        && !data.categorical.contains(&column.name)
-}
-
-/// Learns the encoding of every input column from the training rows.
-fn fit_columns(
-    table: &Table,
-    model: &Model,
-    roles: &Roles,
-    kept: &[u32],
-    train: &[u32],
-    notes: &mut Vec<String>,
-) -> Result<Vec<InputColumn>, Diagnostics> {
-    let mut errors = Vec::new();
-    let mut columns = Vec::with_capacity(roles.inputs.len());
-    for &i in &roles.inputs {
-        let column = &table.columns[i];
-        errors.extend(unusable_cells(table, column, &model.data, kept));
-        let missing = train.iter().filter(|&&row| column.is_missing(row as usize)).count();
-        let encoding = if let Values::Numbers(numbers) | Values::Dates(numbers) = &column.values
-            && is_number(column, &model.data)
-        {
-            if missing == train.len() {
-                notes.push(format!("`{}` is empty in the training rows", column.name));
-            }
-            match fit_number(numbers, train, model.data.scale, model.data.missing) {
-                Some(encoding) => encoding,
-                None => {
-                    errors.push(too_spread(table, column));
-                    continue;
-                }
-            }
-        } else {
-            let levels = Labels::of(column, train);
-            if levels.len() > 20 && 2 * levels.len() > train.len() {
-                notes.push(format!(
-                    "`{name}` has {} levels in {} training rows: little can be learnt from it; \
-                     `data drop={name}` leaves it out",
-                    levels.len(),
-                    train.len(),
-                    name = column.name
-                ));
-            }
-            Encoding::Category { levels, missing_level: missing > 0 }
-        };
-        let missing = missing as u64;
-        columns.push(InputColumn { name: column.name.clone(), encoding, missing });
+/// The parts of the kept rows, by row of the table.
+fn parts(table: &Table, model: &Model, roles: &Roles, kept: &[u32]) -> Result<Parts, Diagnostics> {
+    let (share, seed) = (model.train.validation, model.train.seed);
+    let mut parts = match roles.split {
+        Some(split) => split::by_column(table, &table.columns[split], kept)?,
+        None => Parts { train: kept.to_vec(), ..Parts::default() },
+    };
+    if share == 0.0 {
+        return Ok(parts);
     }
-    Diagnostics::none_of(errors, || columns)
+    if !parts.validation.is_empty() {
+        let name = model.data.split.as_deref().unwrap_or_default();
+        return Err(Diagnostic::error(
+            Code::Conflict,
+            format!(
+                "`{name}` marks the rows to validate on, and `validation={share}` asks for others"
+            ),
+        )
+        .in_file(&table.source, None)
+        .help("leave `validation=` out, or mark those rows for training")
+        .into());
+    }
+    let held_out = match roles.group {
+        Some(group) => {
+            let groups = split::groups(&table.columns[group], &parts.train);
+            split::hold_out_groups(&parts.train, share, seed, &groups)
+        }
+        None => {
+            let strata = target::strata(table, model, &roles.targets, &parts.train);
+            split::hold_out(&parts.train, share, seed, strata.as_deref())
+        }
+    };
+    let held_out = held_out.ok_or_else(|| {
+        too_few(parts.train.len(), share, model.data.group.as_deref(), &table.source)
+    })?;
+    (parts.train, parts.validation) = (held_out.train, held_out.validation);
+    Ok(parts)
 }
 
-/// `None` where the statistics are beyond f64.
-fn fit_number(numbers: &[f64], train: &[u32], scale: Scale, missing: Missing) -> Option<Encoding> {
-    let present = train.iter().map(|&row| numbers[row as usize]);
-    let mut stats = Stats::new(present.filter(|x| x.is_finite()).collect());
-    let (min, max) = stats.min_max();
-    let fill = stats.fill(missing);
-    let (offset, scale) = stats.scaling(scale);
-    let finite = fill.is_finite() && offset.is_finite() && scale.is_finite();
-    finite.then_some(Encoding::Number { fill, offset, scale, min, max })
+/// Where rows of the table stand among the kept ones; both ascend.
+fn positions(kept: &[u32], mut rows: Vec<u32>) -> Vec<u32> {
+    let mut at = 0;
+    for row in &mut rows {
+        while kept[at] != *row {
+            at += 1;
+        }
+        *row = at as u32;
+    }
+    rows
+}
+
+fn no_inputs(table: &Table, dropped: &[&str]) -> Diagnostics {
+    Diagnostic::error(
+        Code::DataValue,
+        "no column is left for the inputs: each is the same in every training row",
+    )
+    .in_file(&table.source, None)
+    .note(format!("the columns are {}", list(dropped.iter().copied(), 20)))
+    .help("train on other rows or other columns")
+    .into()
 }
 
 /// The encoded inputs must fit before memory is taken for them.
@@ -231,53 +279,61 @@ fn size(bytes: f64) -> String {
     format!("{:.1} {name}", bytes / unit as f64)
 }
 
-/// Encodes the inputs of the kept rows.
+/// Encodes the inputs of the kept rows; `from` says the table's column of each.
 fn encode(
     table: &Table,
     schema: &Schema,
-    roles: &Roles,
+    from: &[usize],
     kept: &[u32],
     notes: &mut Vec<String>,
 ) -> Result<Buffer<f32>, Diagnostics> {
     /// The cells of a column, ready to be written.
     enum Cells<'a> {
-        Numbers(&'a [f64], &'a Encoding),
+        Number {
+            values: &'a [f64],
+            number: &'a Number,
+            indicator: bool,
+        },
+        Date {
+            seconds: &'a [f64],
+            parts: &'a [(DatePart, Number)],
+            indicator: bool,
+        },
         /// The input that is 1, for each kept row.
         Ones(Vec<u32>),
     }
     let width = schema.inputs();
     let mut columns = Vec::with_capacity(schema.columns.len());
-    let mut start = 0;
-    for (input, &i) in schema.columns.iter().zip(&roles.inputs) {
+    for ((input, start), &i) in schema.columns.iter().zip(schema.starts()).zip(from) {
         let column = &table.columns[i];
         let cells = match (&input.encoding, &column.values) {
-            (Encoding::Category { levels, missing_level }, _) => {
-                let mut ones = levels.codes(column, kept);
+            (Encoding::Category(category), _) => {
+                let mut ones = category.lookup().codes(column, kept);
                 let mut unseen = 0;
                 for (one, &row) in ones.iter_mut().zip(kept).filter(|(o, _)| **o == Text::MISSING) {
-                    if *missing_level && column.is_missing(row as usize) {
-                        *one = levels.len() as u32;
-                    } else {
-                        unseen += 1;
-                    }
+                    let (input, is_unseen) = category.other(column.is_missing(row as usize));
+                    *one = input.unwrap_or(Text::MISSING);
+                    unseen += usize::from(is_unseen);
                 }
                 if unseen > 0 {
                     notes.push(format!(
-                        "`{}` has {} in the validation rows that training has not seen: \
-                         encoded as zeros",
+                        "`{}` has {} in rows held out that training has not seen: {}",
                         input.name,
-                        count(unseen, "value")
+                        count(unseen, "value"),
+                        category.fate()
                     ));
                 }
                 Cells::Ones(ones)
             }
-            (encoding, Values::Numbers(numbers) | Values::Dates(numbers)) => {
-                Cells::Numbers(numbers, encoding)
+            (Encoding::Number { number, indicator }, Values::Numbers(values)) => {
+                Cells::Number { values, number, indicator: *indicator }
             }
-            (_, Values::Text(_)) => unreachable!("text is fitted as a category"),
+            (Encoding::Date { parts, indicator }, Values::Dates(seconds)) => {
+                Cells::Date { seconds, parts, indicator: *indicator }
+            }
+            _ => unreachable!("an encoding is fitted to the column's own values"),
         };
         columns.push((start, cells));
-        start += input.width();
     }
 
     // A block of rows at a time: columns are read along, rows written nearby.
@@ -293,11 +349,26 @@ fn encode(
             for ((start, cells), too_large) in columns.iter().zip(&mut too_large) {
                 let mut at = *start;
                 match cells {
-                    Cells::Numbers(numbers, encoding) => {
+                    Cells::Number { values, number, indicator } => {
                         for &row in rows {
-                            features[at] = encoding.number(numbers[row as usize]);
+                            let value = values[row as usize];
+                            features[at] = number.encode(value);
                             if !features[at].is_finite() {
                                 too_large.push(row as usize);
+                            }
+                            if *indicator {
+                                features[at + 1] = f32::from(u8::from(value.is_nan()));
+                            }
+                            at += width;
+                        }
+                    }
+                    Cells::Date { seconds, parts, indicator } => {
+                        for &row in rows {
+                            let moment = seconds[row as usize];
+                            let inputs = date_part::encode(parts, moment);
+                            features[at..].iter_mut().zip(inputs).for_each(|(to, x)| *to = x);
+                            if *indicator {
+                                features[at + parts.len()] = f32::from(u8::from(moment.is_nan()));
                             }
                             at += width;
                         }
@@ -317,7 +388,7 @@ fn encode(
         Ok(())
     });
     let features = features.map_err(|error: std::io::Error| no_room(&error))?;
-    let errors = too_large.iter().zip(&roles.inputs).filter_map(|(rows, &i)| {
+    let errors = too_large.iter().zip(from).filter_map(|(rows, &i)| {
         let column = &table.columns[i];
         let cells = rows.iter().map(|&row| (table.place(row), Some(column.cell(row))));
         Found::new(cells).map(|found| too_large_for_f32(&table.source, &column.name, &found))

@@ -1,6 +1,7 @@
 //! Cells that cannot be used: found, counted and put into words.
 
 use super::cell::{self, Cell};
+use super::fit::Kind;
 use super::lines::Place;
 use super::table::{Column, SHOWN, Table, Text, Values};
 use crate::check::model::{Data, Missing};
@@ -21,6 +22,7 @@ pub(super) fn unusable_cells(
     table: &Table,
     column: &Column,
     data: &Data,
+    kind: Kind,
     kept: &[u32],
 ) -> Vec<Diagnostic> {
     let name = &column.name;
@@ -38,7 +40,7 @@ pub(super) fn unusable_cells(
             .help(format!("`data categorical={name}` takes it as categories"))
         }));
     }
-    if data.missing == Missing::Error && super::bind::is_number(column, data) {
+    if data.missing == Missing::Error && kind != Kind::Category {
         let rows = kept.iter().map(|&row| row as usize).filter(|&row| column.is_missing(row));
         let found = Found::new(rows.map(|row| (table.place(row), None)));
         errors.extend(found.map(|found| {

@@ -1,83 +1,192 @@
-//! Outputs to predictions in the target's own names and units.
+//! Outputs to predictions in the target's own names and units, as CSV.
 
+use super::batch::Batch;
 use super::labels::Labels;
+use super::names::unknown_column;
+use super::read::count;
 use super::schema::{NumberTarget, Target};
-use csv::StringRecord;
+use crate::diag::{Code, Diagnostic, Diagnostics};
+use std::io::Write;
 
-/// Writes the outputs of rows as records of a table.
+/// Writes the outputs of rows as lines of a CSV table: columns of the input
+/// that are carried along, then the predictions, then probabilities.
+///
+/// Writing changes nothing in the decoder: threads share one.
 #[derive(Debug, Clone)]
 pub struct Decoder<'t> {
     target: &'t Target,
     probabilities: bool,
+    /// The columns that are carried along: where they stand, and their names.
+    kept: Vec<(usize, String)>,
+}
+
+/// A field of a row of predictions.
+enum Field<'a> {
+    Text(&'a str),
+    Probability(f32),
+    Number(String),
 }
 
 impl<'t> Decoder<'t> {
     /// For this target; with a column of probabilities for every label of a
     /// classification, where asked for.
     pub fn new(target: &'t Target, probabilities: bool) -> Self {
-        Decoder { target, probabilities }
+        Decoder { target, probabilities, kept: Vec::new() }
     }
 
-    /// The names of the columns: `prediction`, or `prediction_NAME` for each
-    /// of several targets, then `probability_LABEL`.
-    pub fn header(&self) -> StringRecord {
-        let mut header = StringRecord::new();
-        match self.target.names().as_slice() {
-            [_] => header.push_field("prediction"),
-            names => names.iter().for_each(|name| header.push_field(&format!("prediction_{name}"))),
+    /// Carries these columns of the input along, as they are found there.
+    /// `header` are the input's columns; `source` is what messages call it.
+    ///
+    /// # Errors
+    /// Where the input has no such column, or one of them has the name of a
+    /// column of predictions.
+    pub fn keep(
+        mut self,
+        columns: &[String],
+        header: &[String],
+        source: &str,
+    ) -> Result<Self, Diagnostics> {
+        let own = self.own_columns();
+        let mut errors = Vec::new();
+        for name in columns {
+            match header.iter().position(|column| column == name) {
+                None => {
+                    let known = header.iter().map(String::as_str);
+                    errors.push(unknown_column("the output is to keep", name, source, known));
+                }
+                Some(_) if own.contains(name) => errors.push(
+                    Diagnostic::error(
+                        Code::DataColumn,
+                        format!("the data have a column `{name}` already"),
+                    )
+                    .in_file(source, None)
+                    .help("name the columns to carry along with `--keep`, and leave this one out"),
+                ),
+                Some(at) => self.kept.push((at, name.clone())),
+            }
         }
+        Diagnostics::none_of(errors, || self)
+    }
+
+    /// The names of the columns: those carried along, `prediction` or
+    /// `prediction_NAME` for each of several targets, then
+    /// `probability_LABEL`.
+    pub fn columns(&self) -> Vec<String> {
+        let kept = self.kept.iter().map(|(_, name)| name.clone());
+        kept.chain(self.own_columns()).collect()
+    }
+
+    fn own_columns(&self) -> Vec<String> {
+        let mut columns = match self.target.names().as_slice() {
+            [_] => vec!["prediction".to_owned()],
+            names => names.iter().map(|name| format!("prediction_{name}")).collect(),
+        };
         if self.probabilities {
             match self.target {
                 Target::Regression { .. } => {}
                 Target::Binary { labels, .. } | Target::Classes { labels, .. } => {
-                    for label in &labels.names {
-                        header.push_field(&format!("probability_{label}"));
-                    }
+                    columns.extend(labels.names.iter().map(|label| format!("probability_{label}")));
                 }
-                Target::MultiLabel { columns } => {
-                    for (name, _) in columns {
-                        header.push_field(&format!("probability_{name}"));
-                    }
+                Target::MultiLabel { columns: targets } => {
+                    columns.extend(targets.iter().map(|(name, _)| format!("probability_{name}")));
                 }
             }
         }
-        header
+        columns
     }
 
-    /// Fills `record` with the columns of [`Decoder::header`] for the outputs
-    /// of one row.
-    pub fn record(&self, outputs: &[f32], record: &mut StringRecord) {
-        record.clear();
+    /// The predictions and probabilities of one row's outputs as text, in the
+    /// order of [`Decoder::columns`], without what is carried along.
+    pub fn predictions(&self, outputs: &[f32]) -> Vec<String> {
+        let mut fields = Vec::new();
+        self.each(outputs, |field| {
+            fields.push(match field {
+                Field::Text(text) => text.to_owned(),
+                Field::Probability(p) => p.to_string(),
+                Field::Number(text) => text,
+            });
+        });
+        fields
+    }
+
+    /// Appends the line of column names.
+    pub fn write_header(&self, out: &mut Vec<u8>) {
+        for (i, name) in self.columns().iter().enumerate() {
+            if i > 0 {
+                out.push(b',');
+            }
+            write_text(name.as_bytes(), out);
+        }
+        out.push(b'\n');
+    }
+
+    /// Appends a line for each of these rows of a batch, given their outputs
+    /// `[rows, outputs]`.
+    ///
+    /// # Panics
+    /// Where there is no such row, or the outputs are of another number of rows.
+    pub fn write(&self, batch: &Batch, rows: &[u32], outputs: &[f32], out: &mut Vec<u8>) {
+        let width = self.target.outputs();
+        assert_eq!(outputs.len(), rows.len() * width, "{}", count(rows.len(), "row"));
+        for (&row, outputs) in rows.iter().zip(outputs.chunks_exact(width)) {
+            for (at, _) in &self.kept {
+                write_text(&batch.text(row as usize, *at), out);
+                out.push(b',');
+            }
+            let mut first = true;
+            self.each(outputs, |field| {
+                if !std::mem::take(&mut first) {
+                    out.push(b',');
+                }
+                match field {
+                    Field::Text(text) => write_text(text.as_bytes(), out),
+                    Field::Number(text) => out.extend_from_slice(text.as_bytes()),
+                    Field::Probability(p) => write!(out, "{p}").expect("memory takes all writes"),
+                }
+            });
+            out.push(b'\n');
+        }
+    }
+
+    /// The fields of one row's outputs.
+    fn each<'a>(&'a self, outputs: &[f32], mut field: impl FnMut(Field<'a>)) {
+        let probabilities = if self.probabilities { outputs } else { &[] };
         match self.target {
             Target::Regression { columns } => {
                 for (column, &output) in columns.iter().zip(outputs) {
-                    record.push_field(&number(column, output));
+                    field(Field::Number(number(column, output)));
                 }
+                return;
             }
             Target::Binary { labels, .. } => {
-                let yes = outputs[0];
-                record.push_field(at_threshold(labels, yes));
-                if self.probabilities {
-                    record.push_field(&(1.0 - yes).to_string());
-                    record.push_field(&yes.to_string());
-                }
+                field(Field::Text(at_threshold(labels, outputs[0])));
+                probabilities.iter().for_each(|yes| field(Field::Probability(1.0 - yes)));
             }
-            Target::Classes { labels, .. } => {
-                record.push_field(&labels.names[largest(outputs)]);
-                if self.probabilities {
-                    outputs.iter().for_each(|p| record.push_field(&p.to_string()));
-                }
-            }
+            Target::Classes { labels, .. } => field(Field::Text(&labels.names[largest(outputs)])),
             Target::MultiLabel { columns } => {
                 for ((_, labels), &yes) in columns.iter().zip(outputs) {
-                    record.push_field(at_threshold(labels, yes));
-                }
-                if self.probabilities {
-                    outputs.iter().for_each(|p| record.push_field(&p.to_string()));
+                    field(Field::Text(at_threshold(labels, yes)));
                 }
             }
         }
+        probabilities.iter().for_each(|p| field(Field::Probability(*p)));
     }
+}
+
+/// A field with quotes where RFC 4180 needs them.
+fn write_text(text: &[u8], out: &mut Vec<u8>) {
+    if !text.iter().any(|byte| matches!(byte, b',' | b'"' | b'\n' | b'\r')) {
+        out.extend_from_slice(text);
+        return;
+    }
+    out.push(b'"');
+    for &byte in text {
+        if byte == b'"' {
+            out.push(b'"');
+        }
+        out.push(byte);
+    }
+    out.push(b'"');
 }
 
 fn at_threshold(labels: &Labels, yes: f32) -> &str {
@@ -108,16 +217,21 @@ fn number(target: &NumberTarget, output: f32) -> String {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::data::labels::LabelKind;
+    use crate::data::testing::{rendered, words};
 
     fn decoded(target: &Target, outputs: &[f32]) -> String {
         let decoder = Decoder::new(target, true);
-        let mut record = StringRecord::new();
-        decoder.record(outputs, &mut record);
-        let join = |record: &StringRecord| record.iter().collect::<Vec<_>>().join(",");
-        format!("{}\n{}", join(&decoder.header()), join(&record))
+        let (batch, mut out) = (Batch::of_row("new.csv", []), Vec::new());
+        decoder.write_header(&mut out);
+        decoder.write(&batch, &[0], outputs, &mut out);
+        let text = String::from_utf8(out).unwrap();
+        let line = text.lines().nth(1).unwrap();
+        assert_eq!(decoder.predictions(outputs).join(","), line);
+        text.trim_end().to_owned()
     }
 
     fn labels(names: &[&str]) -> Labels {
@@ -144,6 +258,34 @@ mod tests {
         let columns = vec![("u".into(), labels(&["0", "1"])), ("v".into(), labels(&["f", "t"]))];
         let text = "prediction_u,prediction_v,probability_u,probability_v\n0,t,0.1,0.9";
         assert_eq!(decoded(&Target::MultiLabel { columns }, &[0.1, 0.9]), text);
+    }
+
+    #[test]
+    fn columns_are_carried_along_as_they_are() {
+        let header = words(&["id", "a, b", "prediction"]);
+        let target = Target::Binary { name: "y".into(), labels: labels(&["no", "yes, \"so\""]) };
+        let keep = |columns: &[&str]| {
+            Decoder::new(&target, false).keep(&words(columns), &header, "new.csv")
+        };
+        let decoder = keep(&["a, b", "id"]).unwrap();
+        let batch = Batch::of_row("new.csv", ["007", "x \"y\"\n", "z"]);
+        let mut out = Vec::new();
+        decoder.write_header(&mut out);
+        decoder.write(&batch, &[0], &[0.9], &mut out);
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "\"a, b\",id,prediction\n\"x \"\"y\"\"\n\",007,\"yes, \"\"so\"\"\"\n"
+        );
+        insta::assert_snapshot!(rendered(&keep(&["idd", "prediction"]).unwrap_err()), @r#"
+        error[E203]: the output is to keep `idd`, which the data do not have
+        --> new.csv
+         = note: the columns are `id`, `a, b`, `prediction`
+         = help: did you mean `id`?
+
+        error[E203]: the data have a column `prediction` already
+        --> new.csv
+         = help: name the columns to carry along with `--keep`, and leave this one out
+        "#);
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! A schema in a few lines, for people.
 
-use super::labels::Labels;
+use super::date_part::DatePart;
+use super::labels::{LabelKind, Labels};
 use super::names::list;
 use super::read::count;
-use super::schema::{Encoding, InputColumn, Schema, Target};
+use super::schema::{Dropped, Encoding, InputColumn, Number, Schema, Target};
 
 /// What the lines show of a column; neighbours that differ in nothing but
 /// the name and the range share one line.
@@ -16,7 +17,8 @@ struct Row {
 
 impl Schema {
     /// The columns, their types, ranges and what becomes of them: a line a
-    /// column, a line for a run of columns alike, and a line a target.
+    /// column, a line for a run of columns alike, what was left out, and a
+    /// line a target.
     pub fn describe(&self) -> Vec<String> {
         let mut rows = Vec::new();
         for run in self.columns.chunk_by(alike) {
@@ -27,13 +29,19 @@ impl Schema {
                 rows.extend(run.iter().map(describe_column));
             }
         }
+        rows.extend(describe_dropped(&self.dropped));
         rows.extend(describe_target(&self.target));
         aligned(&rows)
     }
 }
 
+/// What becomes of an input column, in words.
+pub(super) fn becomes(column: &InputColumn) -> String {
+    describe_column(column).becomes
+}
+
 fn alike(a: &InputColumn, b: &InputColumn) -> bool {
-    let numbers = |c: &InputColumn| matches!(c.encoding, Encoding::Number { .. }) && c.missing == 0;
+    let numbers = |c: &InputColumn| number(c).is_some() && c.missing == 0;
     numbers(a) && numbers(b) && stem(&a.name) == stem(&b.name)
 }
 
@@ -42,25 +50,29 @@ fn stem(name: &str) -> &str {
     name.trim_end_matches(|c: char| c.is_ascii_digit())
 }
 
-fn is_scaled(column: &InputColumn) -> bool {
-    matches!(column.encoding, Encoding::Number { offset, scale, .. } if offset != 0.0 || scale != 1.0)
+fn number(column: &InputColumn) -> Option<&Number> {
+    match &column.encoding {
+        Encoding::Number { number, .. } => Some(number),
+        _ => None,
+    }
 }
 
 fn summary(run: &[InputColumn]) -> Row {
     let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
     let mut constant = 0;
-    for column in run {
-        if let Encoding::Number { min, max, .. } = column.encoding {
-            low = low.min(min);
-            high = high.max(max);
-            constant += usize::from(min == max);
+    let mut scaled = "";
+    for Number { offset, scale, min, max, .. } in run.iter().filter_map(number) {
+        low = low.min(*min);
+        high = high.max(*max);
+        constant += usize::from(min == max);
+        if *offset != 0.0 || *scale != 1.0 {
+            scaled = ", each scaled";
         }
     }
     let constant = match constant {
         0 => String::new(),
         n => format!(", {n} constant"),
     };
-    let scaled = if run.iter().any(is_scaled) { ", each scaled" } else { "" };
     Row {
         name: format!("{} … {}", run[0].name, run[run.len() - 1].name),
         kind: count(run.len(), "number"),
@@ -74,36 +86,74 @@ fn describe_column(column: &InputColumn) -> Row {
         0 => String::new(),
         n => format!(", {n} missing"),
     };
+    let filled = |number: &Number, indicator: bool| match (column.missing, indicator) {
+        (0, _) => String::new(),
+        (_, false) => format!(", missing: {}", short(number.fill)),
+        (_, true) => format!(", missing: {} and an input that says so", short(number.fill)),
+    };
+    let row = |kind: &str, what: String, becomes: String| Row {
+        name: column.name.clone(),
+        kind: kind.to_owned(),
+        what: format!("{what}{missing}"),
+        becomes,
+    };
     match &column.encoding {
-        Encoding::Number { fill, offset, scale, min, max } => {
-            let range = if min == max {
-                format!("{} everywhere", short(*min))
-            } else {
-                format!("{} to {}", short(*min), short(*max))
-            };
-            let mut becomes = match (*offset == 0.0, *scale == 1.0) {
-                (true, true) => "x".to_owned(),
-                (true, false) => format!("x / {}", short(*scale)),
-                (false, true) => format!("x {}", minus(*offset)),
-                (false, false) => format!("(x {}) / {}", minus(*offset), short(*scale)),
-            };
-            if column.missing > 0 {
-                becomes.push_str(&format!(", missing: {}", short(*fill)));
-            }
-            Row {
-                name: column.name.clone(),
-                kind: "number".into(),
-                what: format!("{range}{missing}"),
-                becomes,
-            }
+        Encoding::Number { number, indicator } => {
+            let becomes = format!("{}{}", scaling(number), filled(number, *indicator));
+            row("number", range(number), becomes)
         }
-        Encoding::Category { levels, .. } => Row {
-            name: column.name.clone(),
-            kind: "category".into(),
-            what: format!("{}{missing}", count(levels.len(), "level")),
-            becomes: count(column.width(), "input"),
-        },
+        Encoding::Date { parts, indicator } => {
+            let says = indicator.then_some("whether it is missing");
+            let names: Vec<&str> = parts.iter().map(|(part, _)| part.name()).chain(says).collect();
+            let years = parts.iter().find(|(part, _)| *part == DatePart::Year);
+            let what = years.map_or("one year".to_owned(), |(_, years)| range(years));
+            let becomes = format!("{}: {}", count(column.width(), "input"), names.join(", "));
+            row("date", what, becomes)
+        }
+        Encoding::Category(category) => {
+            let kind = match category.levels.kind {
+                LabelKind::Boolean => "boolean",
+                _ => "category",
+            };
+            let mut what = count(category.levels.len(), "level");
+            if !category.rare.is_empty() {
+                what.push_str(&format!(" and {} rare in one", category.rare.len()));
+            }
+            row(kind, what, count(column.width(), "input"))
+        }
     }
+}
+
+fn range(number: &Number) -> String {
+    match number.min == number.max {
+        true => format!("{} everywhere", short(number.min)),
+        false => format!("{} to {}", short(number.min), short(number.max)),
+    }
+}
+
+fn scaling(Number { offset, scale, .. }: &Number) -> String {
+    match (*offset == 0.0, *scale == 1.0) {
+        (true, true) => "x".to_owned(),
+        (true, false) => format!("x / {}", short(*scale)),
+        (false, true) => format!("x {}", minus(*offset)),
+        (false, false) => format!("(x {}) / {}", minus(*offset), short(*scale)),
+    }
+}
+
+fn describe_dropped(dropped: &[Dropped]) -> Vec<Row> {
+    let row = |name: String, what: String, becomes: String| Row {
+        name,
+        kind: "left out".into(),
+        what,
+        becomes,
+    };
+    if dropped.len() > 3 {
+        let names = list(dropped.iter().map(|column| column.name.as_str()), 5);
+        let name = count(dropped.len(), "column");
+        return vec![row(name, "the same in every training row".into(), names)];
+    }
+    let row = |column: &Dropped| row(column.name.clone(), column.why.clone(), "nothing".into());
+    dropped.iter().map(row).collect()
 }
 
 fn describe_target(target: &Target) -> Vec<Row> {
@@ -144,7 +194,7 @@ fn minus(offset: f64) -> String {
 }
 
 /// Four significant digits; whole numbers in full up to a million.
-fn short(x: f64) -> String {
+pub(super) fn short(x: f64) -> String {
     if x == 0.0 || (x.abs() < 1e6 && x.fract() == 0.0) {
         return format!("{x}");
     }
@@ -187,11 +237,11 @@ mod tests {
     fn columns_and_targets() {
         let text = "size,rooms,town,kept,price\n-1.25,1,x,5,1e6\n10,,y,5,2e6\n3,2,x,5,2500000.5\n";
         insta::assert_snapshot!(described(text, &regression(target(&["price"]))), @r#"
-        size   number    -1.25 to 10        (x - 3.917) / 4.638
-        rooms  number    1 to 2, 1 missing  (x - 1.5) / 0.5, missing: 1.5
-        town   category  2 levels           2 inputs
-        kept   number    5 everywhere       x - 5
-        price  target    a number           (y - 1833334) / 623610
+        size   number    -1.25 to 10                (x - 3.917) / 4.638
+        rooms  number    1 to 2, 1 missing          (x - 1.5) / 0.5, missing: 1.5
+        town   category  2 levels                   2 inputs
+        kept   left out  `5` in every training row  nothing
+        price  target    a number                   (y - 1833334) / 623610
         "#);
         insta::assert_snapshot!(described("a,b,y\n1,2,no\n3,4,yes\n", &sigmoid(target(&["y"]))), @r#"
         a  number  1 to 3       x - 2
@@ -211,8 +261,9 @@ mod tests {
         let row = |x: &str| [x; 11].join(",");
         let text = format!("label,{}\na,0,{}\nb,0,{}\n", header.join(","), row("9"), row("200"));
         insta::assert_snapshot!(described(&text, &softmax(target(&["label"]))), @r#"
-        p0 … p11  12 numbers  0 to 200, 1 constant  12 inputs, each scaled
-        label     target      2 classes: `a`, `b`   2 outputs
+        p1 … p11  11 numbers  9 to 200                   11 inputs, each scaled
+        p0        left out    `0` in every training row  nothing
+        label     target      2 classes: `a`, `b`        2 outputs
         "#);
     }
 }

@@ -4,11 +4,12 @@ use super::batch::Batch;
 use super::bind::Targets;
 use super::cell::{self, Cell};
 use super::complaints::{Found, too_large_for_f32};
+use super::date_part;
 use super::labels::{Labels, Lookup};
 use super::lines::Place;
 use super::names::{list, unknown_column};
 use super::read::{BadRow, count};
-use super::schema::{Encoding, Schema, Target};
+use super::schema::{Encoding, InputColumn, Schema, Target};
 use super::table::{SHOWN, not_utf8};
 use crate::check::model::Missing;
 use crate::diag::{Code, Diagnostic, Diagnostics};
@@ -35,6 +36,8 @@ pub struct Encoder<'s> {
 struct Input {
     /// Its position in the header.
     at: usize,
+    /// The first of its inputs.
+    start: usize,
     lookup: Option<Lookup>,
 }
 
@@ -54,7 +57,7 @@ pub struct Encoded {
 /// Counts of what happened to rows on their way.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Tally {
-    /// Missing numbers that were filled in.
+    /// Missing numbers and dates that were filled in.
     pub filled: u64,
     /// Rows left out because they had no target.
     pub without_target: u64,
@@ -75,6 +78,11 @@ impl Tally {
     }
 }
 
+/// What a cell is to be, and what is still accepted in its place.
+const NUMBER: (&str, &str) = ("a number", "a missing number is an empty cell or `NA`");
+const DATE: (&str, &str) =
+    ("a date such as `2024-01-31`", "a missing date is an empty cell or `NA`");
+
 impl<'s> Encoder<'s> {
     /// Finds the schema's columns in a header. `source` is what messages call
     /// the file.
@@ -90,7 +98,7 @@ impl<'s> Encoder<'s> {
         let position = |name: &str| header.iter().position(|column| column == name);
         let mut errors = Vec::new();
         let mut columns = Vec::with_capacity(schema.columns.len());
-        for column in &schema.columns {
+        for (column, start) in schema.columns.iter().zip(schema.starts()) {
             let Some(at) = position(&column.name) else {
                 let known = header.iter().map(String::as_str);
                 let why = "the model needs the column";
@@ -98,10 +106,10 @@ impl<'s> Encoder<'s> {
                 continue;
             };
             let lookup = match &column.encoding {
-                Encoding::Number { .. } => None,
-                Encoding::Category { levels, .. } => Some(levels.lookup()),
+                Encoding::Category(category) => Some(category.lookup()),
+                Encoding::Number { .. } | Encoding::Date { .. } => None,
             };
-            columns.push(Input { at, lookup });
+            columns.push(Input { at, start, lookup });
         }
         // A list of 784 pixels tells no more than its first ten.
         let more = errors.len().saturating_sub(SHOWN);
@@ -159,10 +167,7 @@ impl<'s> Encoder<'s> {
     fn run(&self, batch: &Batch, labelled: bool) -> Result<Encoded, Diagnostics> {
         let mut encoded = Encoded {
             features: Vec::with_capacity(batch.rows() * self.width),
-            targets: match self.schema.target {
-                Target::Classes { .. } => Targets::Classes(Vec::new()),
-                _ => Targets::Values(Vec::new()),
-            },
+            targets: Targets::none_of(&self.schema.target),
             rows: Vec::with_capacity(batch.rows()),
             tally: Tally { unseen: vec![0; self.columns.len()], ..Tally::default() },
         };
@@ -223,14 +228,17 @@ impl<'s> Encoder<'s> {
             ));
         }
         if tally.filled > 0 {
-            notes.push(format!("filled in {}", count(tally.filled as usize, "missing number")));
+            notes.push(format!("filled in {}", count(tally.filled as usize, "missing value")));
         }
         for (column, &unseen) in self.schema.columns.iter().zip(&tally.unseen) {
-            if unseen > 0 {
+            if let Encoding::Category(category) = &column.encoding
+                && unseen > 0
+            {
                 notes.push(format!(
-                    "`{}`: {} that training has not seen, encoded as zeros",
+                    "`{}`: {} that training has not seen, {}",
                     column.name,
-                    count(unseen as usize, "value")
+                    count(unseen as usize, "value"),
+                    category.fate()
                 ));
             }
         }
@@ -239,30 +247,21 @@ impl<'s> Encoder<'s> {
 
     /// Appends the inputs of one row, or says what is wrong with it.
     fn inputs_of(&self, batch: &Batch, row: usize, to: &mut Encoded, wrong: &mut Vec<Diagnostic>) {
-        let mut at = to.features.len();
-        to.features.resize(at + self.width, 0.0);
+        let start = to.features.len();
+        to.features.resize(start + self.width, 0.0);
+        let features = &mut to.features[start..];
         for (i, column) in self.schema.columns.iter().enumerate() {
-            let input = &self.columns[i];
+            let Input { at, start, lookup } = &self.columns[i];
+            let features = &mut features[*start..];
             match &column.encoding {
-                encoding @ Encoding::Number { .. } => {
-                    let number = match batch.number(row, input.at) {
-                        Cell::Number(number) => number,
-                        Cell::Missing if self.schema.missing == Missing::Error => {
-                            wrong.push(self.missing_number(&batch.place(row), &column.name));
-                            f64::NAN
-                        }
-                        Cell::Missing => {
-                            to.tally.filled += 1;
-                            f64::NAN
-                        }
-                        Cell::Infinite | Cell::Text => {
-                            wrong.push(self.not_a_number(batch, row, input.at, &column.name));
-                            f64::NAN
-                        }
-                    };
-                    to.features[at] = encoding.number(number);
-                    if !to.features[at].is_finite() {
-                        let shown = cell::shown(&batch.text(row, input.at));
+                Encoding::Number { number, indicator } => {
+                    let cell = self.present(batch, row, *at, column, &mut to.tally, wrong);
+                    features[0] = number.encode(cell.unwrap_or(f64::NAN));
+                    if *indicator {
+                        features[1] = f32::from(u8::from(cell.is_none()));
+                    }
+                    if !features[0].is_finite() {
+                        let shown = cell::shown(&batch.text(row, *at));
                         let found = Found::new([(batch.place(row), Some(shown))].into_iter());
                         wrong
                             .extend(found.map(|found| {
@@ -270,21 +269,56 @@ impl<'s> Encoder<'s> {
                             }));
                     }
                 }
-                Encoding::Category { levels, missing_level } => {
-                    let lookup = input.lookup.as_ref().expect("every category has its lookup");
-                    let one = if batch.is_missing(row, input.at) {
-                        missing_level.then_some(levels.len())
-                    } else {
-                        lookup.get(&batch.text(row, input.at)).map(|code| code as usize)
+                Encoding::Date { parts, indicator } => {
+                    let cell = self.present(batch, row, *at, column, &mut to.tally, wrong);
+                    let inputs = date_part::encode(parts, cell.unwrap_or(f64::NAN));
+                    features.iter_mut().zip(inputs).for_each(|(to, x)| *to = x);
+                    if *indicator {
+                        features[parts.len()] = f32::from(u8::from(cell.is_none()));
+                    }
+                }
+                Encoding::Category(category) => {
+                    let lookup = lookup.as_ref().expect("every category has its lookup");
+                    let missing = batch.is_missing(row, *at);
+                    let known = if missing { None } else { lookup.get(&batch.text(row, *at)) };
+                    let (one, unseen) = match known {
+                        Some(code) => (Some(code), false),
+                        None => category.other(missing),
                     };
-                    match one {
-                        Some(one) => to.features[at + one] = 1.0,
-                        None => to.tally.unseen[i] += 1,
+                    to.tally.unseen[i] += u64::from(unseen);
+                    if let Some(one) = one {
+                        features[one as usize] = 1.0;
                     }
                 }
             }
-            at += column.width();
         }
+    }
+
+    /// The number or the moment of a cell; `None` where it is missing, or
+    /// where something is wrong with it.
+    fn present(
+        &self,
+        batch: &Batch,
+        row: usize,
+        at: usize,
+        column: &InputColumn,
+        tally: &mut Tally,
+        wrong: &mut Vec<Diagnostic>,
+    ) -> Option<f64> {
+        let is_date = matches!(column.encoding, Encoding::Date { .. });
+        let cell = if is_date { batch.date(row, at) } else { batch.number(row, at) };
+        match cell {
+            Cell::Number(number) => return Some(number),
+            Cell::Missing if self.schema.missing == Missing::Error => {
+                wrong.push(self.missing_value(&batch.place(row), &column.name));
+            }
+            Cell::Missing => tally.filled += 1,
+            Cell::Infinite | Cell::Text => {
+                let expected = if is_date { DATE } else { NUMBER };
+                wrong.push(self.not_a(expected, batch, row, at, &column.name));
+            }
+        }
+        None
     }
 
     /// Appends the target of one row, or says what is wrong with it; `false`:
@@ -307,7 +341,7 @@ impl<'s> Encoder<'s> {
                 (Target::Regression { columns }, _) => match batch.number(row, *at) {
                     Cell::Number(number) => columns[i].encode(number),
                     _ => {
-                        wrong.push(self.not_a_number(batch, row, *at, name(i)));
+                        wrong.push(self.not_a(NUMBER, batch, row, *at, name(i)));
                         continue;
                     }
                 },
@@ -346,23 +380,30 @@ impl<'s> Encoder<'s> {
         Diagnostics::none_of(errors.collect(), || ())
     }
 
-    fn missing_number(&self, place: &Place, column: &str) -> Diagnostic {
+    fn missing_value(&self, place: &Place, column: &str) -> Diagnostic {
         Diagnostic::error(Code::DataValue, format!("`{column}` is missing on {place}"))
             .in_file(&*place.file, Some(place.line))
             .help("the model was trained with `missing=error`: fill the gap, or train with another")
     }
 
-    fn not_a_number(&self, batch: &Batch, row: usize, at: usize, column: &str) -> Diagnostic {
+    fn not_a(
+        &self,
+        (expected, help): (&str, &str),
+        batch: &Batch,
+        row: usize,
+        at: usize,
+        column: &str,
+    ) -> Diagnostic {
         let (place, raw) = (batch.place(row), batch.text(row, at));
         if std::str::from_utf8(&raw).is_err() {
             return not_utf8(&place, column, &raw);
         }
         Diagnostic::error(
             Code::DataValue,
-            format!("`{column}` is to be a number, but {place} holds `{}`", cell::shown(&raw)),
+            format!("`{column}` is to be {expected}, but {place} holds `{}`", cell::shown(&raw)),
         )
         .in_file(&*place.file, Some(place.line))
-        .help("a missing number is an empty cell or `NA`")
+        .help(help)
     }
 
     fn unknown_label(
@@ -448,7 +489,7 @@ mod tests {
         assert_eq!(
             notes,
             [
-                "filled in 1 missing number",
+                "filled in 1 missing value",
                 "`c`: 1 value that training has not seen, encoded as zeros",
                 "`k`: 1 value that training has not seen, encoded as zeros",
             ]

@@ -1,6 +1,7 @@
 //! The names of categories, in a fixed order.
 
 use super::cell::{self, Cell};
+use super::date;
 use super::table::{Column, Text, Values};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -11,7 +12,7 @@ use std::collections::HashMap;
 pub struct Labels {
     /// How a cell is compared with a name.
     pub kind: LabelKind,
-    /// The names: numbers in their order, texts in the order of their bytes.
+    /// The names: numbers and dates in their order, texts in that of their bytes.
     pub names: Vec<String>,
 }
 
@@ -25,6 +26,8 @@ pub enum LabelKind {
     Number,
     /// `true` and `false`, in any case.
     Boolean,
+    /// As moments: `2024-01-31` and `2024-01-31T00:00Z` are one name.
+    Date,
 }
 
 impl Labels {
@@ -32,13 +35,17 @@ impl Labels {
     pub(crate) fn of(column: &Column, rows: &[u32]) -> Labels {
         match &column.values {
             Values::Numbers(numbers) | Values::Dates(numbers) => {
+                let kind = match &column.values {
+                    Values::Dates(_) => LabelKind::Date,
+                    _ => LabelKind::Number,
+                };
                 let mut distinct: Vec<f64> =
                     rows.iter().map(|&r| numbers[r as usize]).filter(|x| !x.is_nan()).collect();
                 distinct.sort_by(f64::total_cmp);
                 // −0 and 0 compare equal, as a cell compares with a name.
                 distinct.dedup_by(|a, b| a == b);
-                let names = distinct.into_iter().map(name_of_number).collect();
-                Labels { kind: LabelKind::Number, names }
+                let names = distinct.into_iter().map(|x| name_of(kind, x)).collect();
+                Labels { kind, names }
             }
             Values::Text(text) => {
                 let mut present = vec![false; text.levels.len()];
@@ -69,33 +76,6 @@ impl Labels {
         self.names.is_empty()
     }
 
-    /// The code of each row of a column; [`Text::MISSING`] where the cell is
-    /// missing or none of the names, which the second list tells apart by row.
-    pub(crate) fn codes(&self, column: &Column, rows: &[u32]) -> Vec<u32> {
-        let lookup = self.lookup();
-        match &column.values {
-            Values::Numbers(numbers) | Values::Dates(numbers) => rows
-                .iter()
-                .map(|&row| lookup.number(numbers[row as usize]).unwrap_or(Text::MISSING))
-                .collect(),
-            Values::Text(text) => {
-                let of_level: Vec<u32> = text
-                    .levels
-                    .iter()
-                    .map(|level| lookup.get(level.as_bytes()).unwrap_or(Text::MISSING))
-                    .collect();
-                rows.iter()
-                    .map(|&row| {
-                        of_level
-                            .get(text.codes[row as usize] as usize)
-                            .copied()
-                            .unwrap_or(Text::MISSING)
-                    })
-                    .collect()
-            }
-        }
-    }
-
     /// An index for many look-ups.
     pub(crate) fn lookup(&self) -> Lookup {
         let index = self.names.iter().enumerate();
@@ -112,6 +92,37 @@ pub(crate) struct Lookup {
 }
 
 impl Lookup {
+    /// Adds a name with this code.
+    pub(crate) fn insert(&mut self, name: &[u8], code: u32) {
+        self.index.insert(key(self.kind, name), code);
+    }
+
+    /// The code of each row of a column; [`Text::MISSING`] where the cell is
+    /// missing or none of the names.
+    pub(crate) fn codes(&self, column: &Column, rows: &[u32]) -> Vec<u32> {
+        match &column.values {
+            Values::Numbers(numbers) | Values::Dates(numbers) => rows
+                .iter()
+                .map(|&row| self.number(numbers[row as usize]).unwrap_or(Text::MISSING))
+                .collect(),
+            Values::Text(text) => {
+                let of_level: Vec<u32> = text
+                    .levels
+                    .iter()
+                    .map(|level| self.get(level.as_bytes()).unwrap_or(Text::MISSING))
+                    .collect();
+                rows.iter()
+                    .map(|&row| {
+                        of_level
+                            .get(text.codes[row as usize] as usize)
+                            .copied()
+                            .unwrap_or(Text::MISSING)
+                    })
+                    .collect()
+            }
+        }
+    }
+
     /// The code of a cell that is not missing.
     pub(crate) fn get(&self, raw: &[u8]) -> Option<u32> {
         match self.kind {
@@ -121,7 +132,7 @@ impl Lookup {
     }
 
     fn number(&self, number: f64) -> Option<u32> {
-        self.index.get(name_of_number(number).as_bytes()).copied()
+        self.index.get(name_of(self.kind, number).as_bytes()).copied()
     }
 }
 
@@ -131,15 +142,22 @@ fn key(kind: LabelKind, raw: &[u8]) -> Vec<u8> {
         LabelKind::Text => raw.to_vec(),
         LabelKind::Boolean => raw.trim_ascii().to_ascii_lowercase(),
         LabelKind::Number => match cell::classify(raw) {
-            Cell::Number(number) => name_of_number(number).into_bytes(),
+            Cell::Number(number) => name_of(kind, number).into_bytes(),
             _ => raw.to_vec(),
+        },
+        LabelKind::Date => match date::parse(raw.trim_ascii()) {
+            Some(seconds) => name_of(kind, seconds).into_bytes(),
+            None => raw.to_vec(),
         },
     }
 }
 
-fn name_of_number(number: f64) -> String {
-    // Adding 0 turns −0 into 0.
-    (number + 0.0).to_string()
+fn name_of(kind: LabelKind, number: f64) -> String {
+    match kind {
+        LabelKind::Date => date::format(number),
+        // Adding 0 turns −0 into 0.
+        _ => (number + 0.0).to_string(),
+    }
 }
 
 #[cfg(test)]
@@ -158,8 +176,8 @@ mod tests {
         assert_eq!(labels(0).lookup().get(b"x"), None);
         assert_eq!(labels(2).lookup().get(b"TRUE"), Some(1));
         assert_eq!(labels(1).lookup().get(b" a"), None);
-        assert_eq!(labels(1).codes(&table.columns[1], &[0, 2, 3]), [1, Text::MISSING, 2]);
+        assert_eq!(labels(1).lookup().codes(&table.columns[1], &[0, 2, 3]), [1, Text::MISSING, 2]);
         assert_eq!(Labels::of(&table.columns[1], &[1]).names, ["a"]);
-        assert_eq!(labels(0).codes(&table.columns[0], &[0, 2]), [2, 0]);
+        assert_eq!(labels(0).lookup().codes(&table.columns[0], &[0, 2]), [2, 0]);
     }
 }

@@ -4,9 +4,12 @@
 //! read     files        -> batches: some rows, cell by cell
 //! cell     a cell       -> missing, a number, a date, or text
 //! build    batches      -> Table: typed columns
-//! bind     Table, Model -> Dataset: matrices, split, Schema
+//! bind     Table, Model -> Dataset: matrices, parts, Schema
+//! fit      a column     -> what becomes of it
+//! split    rows         -> those that train, validate and test
 //! schema   what a raw row needs to become inputs, and outputs to become words
 //! encode   batches      -> inputs, for prediction
+//! profile  a column     -> its type, range, gaps and different values
 //! decode   outputs      -> columns in the target's own names and units
 //! metrics  outputs and targets -> accuracy, RMSE, ...
 //! ```
@@ -25,13 +28,16 @@ mod cache;
 mod cell;
 mod complaints;
 mod date;
+mod date_part;
 mod decode;
 mod describe;
 mod encode;
+mod fit;
 mod labels;
 mod lines;
 mod metrics;
 mod names;
+mod profile;
 mod read;
 mod roles;
 mod schema;
@@ -45,11 +51,16 @@ pub(crate) mod testing;
 pub use batch::Batch;
 pub use bind::{DEFAULT_LIMIT, Dataset, Targets};
 pub use buffer::{Buffer, Storage};
+pub use date_part::DatePart;
 pub use decode::Decoder;
 pub use encode::{Encoded, Encoder, Tally};
 pub use labels::{LabelKind, Labels};
 pub use lines::{Lines, Place};
 pub use metrics::{Evaluator, Metrics};
+pub(crate) use names::unknown_column;
+pub use profile::{ColumnKind, Profile, describe_table};
 pub use read::{BadRow, Batches, Input, Piece, ReadOptions, Scanned, expand};
-pub use schema::{Encoding, InputColumn, NumberTarget, Schema, Target};
+pub use schema::{
+    Category, Dropped, Encoding, InputColumn, Layout, Number, NumberTarget, Schema, Target,
+};
 pub use table::{Column, Table, Text, Values};

@@ -11,6 +11,10 @@ use crate::diag::{Code, Diagnostic, Diagnostics};
 pub(super) struct Roles {
     pub(super) inputs: Vec<usize>,
     pub(super) targets: Vec<usize>,
+    /// The column that names the parts.
+    pub(super) split: Option<usize>,
+    /// The column whose groups stay together.
+    pub(super) group: Option<usize>,
 }
 
 impl Roles {
@@ -18,11 +22,17 @@ impl Roles {
         check_names(table, &model.data)?;
         let data = &model.data;
         let has = |names: &[String], i: usize| names.contains(&table.columns[i].name);
+        let index = |name: &String| table.names().position(|n| n == name);
+        let split = data.split.as_ref().and_then(index);
+        let group = data.group.as_ref().and_then(index);
+        let splits = |i: usize| split == Some(i) || group == Some(i);
         let all = 0..table.columns.len();
         let targets: Vec<usize> = if data.target.is_empty() {
             // `only` names inputs, so the targets are among the others.
-            let free: Vec<usize> =
-                all.clone().filter(|&i| !has(&data.drop, i) && !has(&data.only, i)).collect();
+            let free: Vec<usize> = all
+                .clone()
+                .filter(|&i| !has(&data.drop, i) && !has(&data.only, i) && !splits(i))
+                .collect();
             let wanted = match (model.output_activation(), model.output_width()) {
                 (Activation::Softmax, _) | (_, Width::Auto) => 1,
                 (_, Width::Units(n)) => n,
@@ -43,12 +53,12 @@ impl Roles {
             }
             free[free.len() - wanted..].to_vec()
         } else {
-            let index = |name: &String| table.names().position(|n| n == name);
             data.target.iter().filter_map(index).collect()
         };
         let inputs: Vec<usize> = all
             .filter(|i| {
                 !targets.contains(i)
+                    && !splits(*i)
                     && !has(&data.drop, *i)
                     && (data.only.is_empty() || has(&data.only, *i))
             })
@@ -60,18 +70,20 @@ impl Roles {
                 .help("name fewer columns in `data target=` or `data drop=`")
                 .into());
         }
-        Ok(Roles { inputs, targets })
+        Ok(Roles { inputs, targets, split, group })
     }
 }
 
 /// Every column that the text names exists and has one role.
 fn check_names(table: &Table, data: &Data) -> Result<(), Diagnostics> {
     let options = [
-        ("target", &data.target),
+        ("target", data.target.as_slice()),
         ("drop", &data.drop),
         ("only", &data.only),
         ("categorical", &data.categorical),
         ("numeric", &data.numeric),
+        ("split", data.split.as_slice()),
+        ("group", data.group.as_slice()),
     ];
     let mut errors = Vec::new();
     for (option, names) in options {
@@ -82,7 +94,7 @@ fn check_names(table: &Table, data: &Data) -> Result<(), Diagnostics> {
             }
         }
     }
-    let clashes = [(0, 1), (0, 2), (1, 2), (3, 4)];
+    let clashes = [(0, 1), (0, 2), (1, 2), (3, 4), (0, 5), (0, 6), (2, 5), (2, 6), (5, 6)];
     for (a, b) in clashes {
         for name in options[a].1.iter().filter(|name| options[b].1.contains(name)) {
             errors.push(

@@ -2,16 +2,25 @@
 //!
 //! A schema travels in the model file as JSON. It names columns, never their
 //! positions, and holds every number that encoding needs, exactly.
+//!
+//! The inputs of a row are numbered in two parts, as [`Layout`] says: first
+//! the dense ones (numbers, parts of dates, indicators) of all columns in
+//! their order, then a block for each category, of which one input at most
+//! is 1.
 
-use super::labels::Labels;
+use super::date_part::DatePart;
+use super::labels::{Labels, Lookup};
 use crate::check::model::Missing;
 use serde::{Deserialize, Serialize};
 
 /// How raw rows become inputs, and outputs predictions.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Schema {
-    /// The input columns, in the order of their inputs.
+    /// The input columns, in the order of the training table.
     pub columns: Vec<InputColumn>,
+    /// Columns that said the same in every training row and were left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dropped: Vec<Dropped>,
     /// What is predicted.
     pub target: Target,
     /// What happened to missing numbers in training.
@@ -31,31 +40,78 @@ pub struct InputColumn {
     pub missing: u64,
 }
 
+/// A column that was left out, since nothing can be learnt from it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dropped {
+    /// Its name in the header.
+    pub name: String,
+    /// Why, in words.
+    pub why: String,
+}
+
 /// What becomes of an input column.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Encoding {
-    /// One input: (x − offset) / scale.
+    /// One input and, where asked for, one that is 1 where the number is missing.
     Number {
-        /// Takes the place of a missing number.
-        fill: f64,
-        /// Subtracted.
-        offset: f64,
-        /// Divided by; never 0.
-        scale: f64,
-        /// The smallest training value.
-        min: f64,
-        /// The largest training value.
-        max: f64,
+        /// How it is scaled.
+        #[serde(flatten)]
+        number: Number,
+        /// Whether the second input is there.
+        #[serde(default, skip_serializing_if = "is_false")]
+        indicator: bool,
     },
-    /// An input a level, 1 for the row's level and 0 for the others; a level
-    /// that training has not seen is 0 everywhere.
-    Category {
-        /// The levels.
-        levels: Labels,
-        /// Whether "missing" is one more level, the last.
-        missing_level: bool,
+    /// An input a part, scaled like any number, and the indicator.
+    Date {
+        /// The parts and how they are scaled.
+        parts: Vec<(DatePart, Number)>,
+        /// Whether one more input is 1 where the date is missing.
+        #[serde(default, skip_serializing_if = "is_false")]
+        indicator: bool,
     },
+    /// An input a level, 1 for the row's level and 0 for the others.
+    Category(Category),
+}
+
+/// How a number becomes an input: (x − offset) / scale.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Number {
+    /// Takes the place of a missing number.
+    pub fill: f64,
+    /// Subtracted.
+    pub offset: f64,
+    /// Divided by; never 0.
+    pub scale: f64,
+    /// The smallest training value.
+    pub min: f64,
+    /// The largest training value.
+    pub max: f64,
+}
+
+/// The levels of a category. Its inputs are the levels, then the pool of the
+/// rare ones where there are some, then "missing" where training rows lack it.
+///
+/// What training has not seen, be it a level or that one is missing, goes to
+/// the pool; without one, all the inputs are 0.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Category {
+    /// The levels with an input of their own.
+    pub levels: Labels,
+    /// The levels that share one (`min_count=`).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rare: Vec<String>,
+    /// Whether "missing" is a level.
+    pub missing_level: bool,
+}
+
+/// How the inputs of a row are numbered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layout {
+    /// The inputs that hold numbers; they come first.
+    pub dense: usize,
+    /// The inputs of each category, one behind the other.
+    pub blocks: Vec<usize>,
 }
 
 /// What is predicted.
@@ -111,32 +167,101 @@ impl NumberTarget {
     }
 }
 
-impl Encoding {
+impl Number {
     /// A number (NaN: missing) as the network sees it: the one place that
     /// scales inputs, so that training and prediction agree to the bit.
-    pub(crate) fn number(&self, x: f64) -> f32 {
-        match *self {
-            Encoding::Number { fill, offset, scale, .. } => {
-                ((if x.is_nan() { fill } else { x } - offset) / scale) as f32
-            }
-            Encoding::Category { .. } => unreachable!("a category is not scaled"),
+    pub(crate) fn encode(&self, x: f64) -> f32 {
+        ((if x.is_nan() { self.fill } else { x } - self.offset) / self.scale) as f32
+    }
+
+    /// Whether every training row had the same input; `missing` rows of it
+    /// had the filled-in one.
+    pub(crate) fn is_constant(&self, missing: u64) -> bool {
+        self.min == self.max && (missing == 0 || self.fill == self.min)
+    }
+}
+
+impl Category {
+    /// The input of a cell that is none of the levels, rare ones included
+    /// (`None`: none), and whether training has not seen its like.
+    pub(crate) fn other(&self, missing: bool) -> (Option<u32>, bool) {
+        if missing && self.missing_level {
+            return (Some(self.width() as u32 - 1), false);
         }
+        ((!self.rare.is_empty()).then_some(self.levels.len() as u32), true)
+    }
+
+    /// What becomes of a cell that training has not seen.
+    pub(crate) fn fate(&self) -> &'static str {
+        if self.rare.is_empty() { "encoded as zeros" } else { "pooled with the rare ones" }
+    }
+
+    /// The number of inputs.
+    pub fn width(&self) -> usize {
+        self.levels.len() + usize::from(!self.rare.is_empty()) + usize::from(self.missing_level)
+    }
+
+    /// The input of every level that training has seen.
+    pub(crate) fn lookup(&self) -> Lookup {
+        let mut lookup = self.levels.lookup();
+        let pool = self.levels.len() as u32;
+        self.rare.iter().for_each(|name| lookup.insert(name.as_bytes(), pool));
+        lookup
     }
 }
 
 impl InputColumn {
+    /// The number of inputs among the dense ones.
+    pub(crate) fn dense(&self) -> usize {
+        match &self.encoding {
+            Encoding::Number { indicator, .. } => 1 + usize::from(*indicator),
+            Encoding::Date { parts, indicator } => parts.len() + usize::from(*indicator),
+            Encoding::Category(_) => 0,
+        }
+    }
+
     /// The number of inputs that it becomes.
     pub fn width(&self) -> usize {
         match &self.encoding {
-            Encoding::Number { .. } => 1,
-            Encoding::Category { levels, missing_level } => {
-                levels.len() + usize::from(*missing_level)
-            }
+            Encoding::Category(category) => category.width(),
+            _ => self.dense(),
         }
     }
 }
 
+impl Layout {
+    /// The number of inputs.
+    pub fn inputs(&self) -> usize {
+        self.dense + self.blocks.iter().sum::<usize>()
+    }
+}
+
 impl Schema {
+    /// How the inputs are numbered.
+    pub fn layout(&self) -> Layout {
+        let blocks = self.columns.iter().filter_map(|column| match &column.encoding {
+            Encoding::Category(category) => Some(category.width()),
+            _ => None,
+        });
+        let dense = self.columns.iter().map(InputColumn::dense).sum();
+        Layout { dense, blocks: blocks.collect() }
+    }
+
+    /// The first input of each column.
+    pub(crate) fn starts(&self) -> Vec<usize> {
+        let (mut dense, mut block) = (0, self.layout().dense);
+        let starts = self.columns.iter().map(|column| {
+            let next = match &column.encoding {
+                Encoding::Category(_) => &mut block,
+                _ => &mut dense,
+            };
+            let start = *next;
+            *next += column.width();
+            start
+        });
+        starts.collect()
+    }
+
     /// The number of inputs.
     pub fn inputs(&self) -> usize {
         self.columns.iter().map(InputColumn::width).sum()
@@ -180,6 +305,10 @@ impl Target {
     }
 }
 
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
 /// The policy as its word of the language.
 mod missing_word {
     use crate::check::model::Missing;
@@ -204,33 +333,23 @@ mod tests {
     use proptest::prelude::*;
 
     fn schema(number: f64) -> Schema {
+        let number =
+            Number { fill: number, offset: number, scale: number, min: number, max: number };
+        let column =
+            |name: &str, encoding, missing| InputColumn { name: name.into(), encoding, missing };
+        let words = |list: &[&str]| list.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+        let levels = Labels { kind: LabelKind::Number, names: words(&["1", "2.5"]) };
+        let category = Category { levels, rare: words(&["7"]), missing_level: true };
+        let parts = vec![(DatePart::Year, number), (DatePart::Weekday, number)];
         Schema {
             columns: vec![
-                InputColumn {
-                    name: "a \"quoted\" name".into(),
-                    encoding: Encoding::Number {
-                        fill: number,
-                        offset: number,
-                        scale: number,
-                        min: number,
-                        max: number,
-                    },
-                    missing: 3,
-                },
-                InputColumn {
-                    name: "c".into(),
-                    encoding: Encoding::Category {
-                        levels: Labels {
-                            kind: LabelKind::Number,
-                            names: vec!["1".into(), "2.5".into()],
-                        },
-                        missing_level: true,
-                    },
-                    missing: 0,
-                },
+                column("a \"quoted\" name", Encoding::Number { number, indicator: false }, 3),
+                column("c", Encoding::Category(category), 0),
+                column("d", Encoding::Date { parts, indicator: true }, 1),
             ],
+            dropped: vec![Dropped { name: "e".into(), why: "`5` in every training row".into() }],
             target: Target::Regression {
-                columns: vec![NumberTarget { name: "y".into(), offset: number, scale: 1.0 }],
+                columns: vec![NumberTarget { name: "y".into(), offset: number.fill, scale: 1.0 }],
             },
             missing: Missing::Drop,
         }
@@ -270,8 +389,45 @@ mod tests {
                   "2.5"
                 ]
               },
+              "rare": [
+                "7"
+              ],
               "missing_level": true,
               "missing": 0
+            },
+            {
+              "name": "d",
+              "type": "date",
+              "parts": [
+                [
+                  "year",
+                  {
+                    "fill": 0.1,
+                    "offset": 0.1,
+                    "scale": 0.1,
+                    "min": 0.1,
+                    "max": 0.1
+                  }
+                ],
+                [
+                  "weekday",
+                  {
+                    "fill": 0.1,
+                    "offset": 0.1,
+                    "scale": 0.1,
+                    "min": 0.1,
+                    "max": 0.1
+                  }
+                ]
+              ],
+              "indicator": true,
+              "missing": 1
+            }
+          ],
+          "dropped": [
+            {
+              "name": "e",
+              "why": "`5` in every training row"
             }
           ],
           "target": {
@@ -291,7 +447,11 @@ mod tests {
 
     #[test]
     fn widths() {
-        assert_eq!((schema(1.0).inputs(), schema(1.0).outputs()), (4, 1));
-        assert_eq!(schema(1.0).target.names(), ["y"]);
+        let schema = schema(1.0);
+        assert_eq!((schema.inputs(), schema.outputs()), (8, 1));
+        assert_eq!(schema.target.names(), ["y"]);
+        // Numbers come first, whatever the order of the columns.
+        assert_eq!(schema.layout(), Layout { dense: 4, blocks: vec![4] });
+        assert_eq!(schema.starts(), [0, 4, 1]);
     }
 }

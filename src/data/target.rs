@@ -41,6 +41,27 @@ pub(super) fn bind(
     bound.numbers()
 }
 
+/// The class of each kept row where the target is one column of classes: what
+/// a held-out share takes as many of as of the others.
+pub(super) fn strata(
+    table: &Table,
+    model: &Model,
+    targets: &[usize],
+    kept: &[u32],
+) -> Option<Vec<u32>> {
+    let [target] = targets else { return None };
+    let column = &table.columns[*target];
+    let activation = model.output_activation();
+    let loss = model.loss.kind.target();
+    let classes = activation == Activation::Softmax || loss == loss::Target::Class;
+    let binary = activation == Activation::Unary(Unary::Sigmoid);
+    if !classes && !binary {
+        return None;
+    }
+    let labels = Labels::of(column, kept);
+    (classes || labels.len() == 2).then(|| labels.lookup().codes(column, kept))
+}
+
 struct Bound<'a> {
     table: &'a Table,
     model: &'a Model,
@@ -101,7 +122,7 @@ impl Bound<'_> {
                 self.kept.len()
             ));
         }
-        let codes = labels.codes(column, self.kept);
+        let codes = labels.lookup().codes(column, self.kept);
         debug_assert!(!codes.contains(&Text::MISSING), "rows without a target are left out");
         Ok((Target::Classes { name, labels }, Targets::Classes(codes)))
     }
@@ -155,7 +176,7 @@ impl Bound<'_> {
     fn indicators(&self, labels: &[&Labels]) -> Vec<f32> {
         let mut values = vec![0.0; self.kept.len() * labels.len()];
         for (i, (column, labels)) in self.columns.iter().zip(labels).enumerate() {
-            let codes = labels.codes(column, self.kept);
+            let codes = labels.lookup().codes(column, self.kept);
             for (row, code) in values.chunks_exact_mut(self.columns.len()).zip(codes) {
                 row[i] = if code == 1 { 1.0 } else { 0.0 };
             }
@@ -210,8 +231,16 @@ impl Bound<'_> {
                     errors.push(self.text_target(column, text));
                     continue;
                 }
-                // A date as a target is its seconds.
-                Values::Dates(seconds) => seconds,
+                Values::Dates(_) => {
+                    let message =
+                        format!("the target `{}` is to be a number, but holds dates", column.name);
+                    errors.push(
+                        self.error(Code::DataValue, message).help(
+                            "add a column of numbers to predict, such as the days since a date",
+                        ),
+                    );
+                    continue;
+                }
             };
             let mut stats = Stats::new(self.train.iter().map(|&r| numbers[r as usize]).collect());
             let (offset, scale) = stats.scaling(scale);

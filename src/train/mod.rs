@@ -20,8 +20,8 @@ pub struct Table<'a> {
     pub targets: Targets<'a>,
     /// The rows to train on.
     pub train: &'a [u32],
-    /// The rows to validate on; may be empty.
-    pub validation: &'a [u32],
+    /// The rows to validate on, of this table or of another.
+    pub validation: Option<Batch<'a>>,
 }
 
 /// What [`Trainer::fit`] tells its caller.
@@ -67,6 +67,9 @@ pub struct Trainer {
     executor: Executor,
     state: State,
     epochs: usize,
+    /// With `patience`: the epoch of the lowest validation loss so far, and
+    /// its parameters.
+    best: Option<(Epoch, Vec<f32>)>,
     order: Vec<u32>,
     pool: Option<rayon::ThreadPool>,
 }
@@ -92,6 +95,7 @@ impl Trainer {
             executor,
             state,
             epochs: 0,
+            best: None,
             order: Vec::new(),
             pool: None,
         }
@@ -137,9 +141,22 @@ impl Trainer {
         self.epochs
     }
 
+    /// The epoch of the lowest validation loss, where `patience` watches it:
+    /// once [`Trainer::fit`] is done, the parameters are that epoch's.
+    pub fn best(&self) -> Option<Epoch> {
+        self.best.as_ref().map(|(epoch, _)| *epoch)
+    }
+
     /// Trains for the epochs that the `train` statement says, or until
     /// `progress` breaks. Returns the last epoch's result; none where not one
     /// was finished.
+    ///
+    /// With `patience` it ends as well once so many epochs have passed without
+    /// a validation loss lower than the lowest one, and however it ends, the
+    /// parameters are afterwards those of the epoch of the lowest one
+    /// ([`Trainer::best`]); this is Keras's `EarlyStopping` with
+    /// `restore_best_weights`. Without rows to validate on there is no such
+    /// epoch, and `patience` changes nothing.
     ///
     /// # Errors
     /// [`Diverged`], with the parameters as they are then.
@@ -153,14 +170,18 @@ impl Trainer {
         mut progress: impl FnMut(Progress) -> ControlFlow<()> + Send,
     ) -> Result<Option<Epoch>, Diverged> {
         // Entering a pool costs microseconds: the whole loop runs inside.
-        match self.pool.take() {
+        let result = match self.pool.take() {
             None => self.fit_here(table, &mut progress),
             Some(pool) => {
                 let result = pool.install(|| self.fit_here(table, &mut progress));
                 self.pool = Some(pool);
                 result
             }
+        };
+        if let (Ok(_), Some((_, parameters))) = (&result, &self.best) {
+            self.state.parameters.copy_from_slice(parameters);
         }
+        result
     }
 
     fn fit_here(
@@ -171,21 +192,33 @@ impl Trainer {
         let mut last = None;
         while self.epochs < self.options.epochs {
             let Some(loss) = self.epoch(table, progress)? else { break };
-            let validation = (!table.validation.is_empty()).then(|| {
-                let rows = Rows::Numbers(table.validation);
-                mean_loss(
-                    self.plan(),
-                    &self.state.parameters,
-                    Batch { features: table.features, targets: table.targets, rows },
-                )
-            });
+            let validation = table.validation.filter(|batch| !batch.rows.is_empty());
+            let validation =
+                validation.map(|batch| mean_loss(self.plan(), &self.state.parameters, batch));
             let epoch = Epoch { number: self.epochs, loss, validation };
             last = Some(epoch);
-            if progress(Progress::Epoch(epoch)).is_break() {
+            let patient = self.is_patient(epoch);
+            if progress(Progress::Epoch(epoch)).is_break() || !patient {
                 break;
             }
         }
         Ok(last)
+    }
+
+    /// Keeps the parameters of the best epoch; whether training goes on.
+    fn is_patient(&mut self, epoch: Epoch) -> bool {
+        let (Some(patience), Some(loss)) = (self.options.patience, epoch.validation) else {
+            return true;
+        };
+        let lowest = self.best.as_ref().and_then(|(best, _)| best.validation);
+        // A loss that is not a number is never lower.
+        if lowest.map_or(!loss.is_nan(), |lowest| loss < lowest) {
+            let mut parameters = self.best.take().map_or_else(Vec::new, |(_, old)| old);
+            parameters.clear();
+            parameters.extend_from_slice(&self.state.parameters);
+            self.best = Some((epoch, parameters));
+        }
+        self.best.as_ref().is_none_or(|(best, _)| epoch.number - best.number < patience)
     }
 
     /// One epoch; none where `progress` broke it off.

@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::check::model::{Activation, LossKind, Unary, Width};
+use crate::check::model::{Activation, Data, LossKind, Missing, Scale, Unary, Width};
 use crate::data::schema::Target;
 use crate::data::testing::*;
 use insta::assert_snapshot;
@@ -43,9 +43,9 @@ fn numbers_and_categories_become_inputs() {
 }
 
 #[test]
-fn scaling_is_on_by_default_and_constants_survive() {
-    let dataset = bind("a,b,y\n1,7,10\n3,7,30\n", &regression(Data::default()));
-    assert_eq!(dataset.features, [-1.0, 0.0, 1.0, 0.0]);
+fn scaling_is_on_by_default() {
+    let dataset = bind("a,y\n1,10\n3,30\n", &regression(Data::default()));
+    assert_eq!(dataset.features, [-1.0, 1.0]);
     assert_eq!(values(&dataset), [-1.0, 1.0]);
     // A bounded output learns the target as it is.
     let tanh = Activation::Unary(Unary::Tanh);
@@ -64,8 +64,8 @@ fn statistics_and_levels_are_those_of_the_training_rows() {
     let dataset = bind(&text, &model);
     assert_eq!((dataset.train.len(), dataset.validation.len()), (15, 5));
     let n: f64 = dataset.train.iter().map(|&i| f64::from(i)).sum::<f64>() / 15.0;
-    let Encoding::Number { offset, .. } = dataset.schema.columns[0].encoding else { panic!() };
-    assert!((offset - n).abs() < 1e-12);
+    let Encoding::Number { number, .. } = &dataset.schema.columns[0].encoding else { panic!() };
+    assert!((number.offset - n).abs() < 1e-12);
     assert_eq!(dataset.schema.columns[1].width(), 15);
     for &row in &dataset.validation {
         let start = row as usize * dataset.inputs();
@@ -73,7 +73,7 @@ fn statistics_and_levels_are_those_of_the_training_rows() {
     }
     assert_eq!(
         dataset.notes,
-        ["`t` has 5 values in the validation rows that training has not seen: encoded as zeros"]
+        ["`t` has 5 values in rows held out that training has not seen: encoded as zeros"]
     );
     model.train.validation = 0.01;
     assert_snapshot!(refused(&text, &model), @r#"
@@ -314,13 +314,93 @@ fn the_examples() {
         assert!((0..3).all(|class| of_class(class) > 5));
     }
     assert_snapshot!(dataset.schema.describe().join("\n"), @r#"
-    sepal_length  number  4.3 to 7.9                                      (x - 5.839) / 0.8174
-    sepal_width   number  2.2 to 4.4                                      (x - 3.053) / 0.4444
-    petal_length  number  1 to 6.9                                        (x - 3.713) / 1.758
-    petal_width   number  0.1 to 2.5                                      (x - 1.192) / 0.7585
+    sepal_length  number  4.3 to 7.9                                      (x - 5.862) / 0.8311
+    sepal_width   number  2.2 to 4.4                                      (x - 3.05) / 0.4448
+    petal_length  number  1 to 6.9                                        (x - 3.759) / 1.763
+    petal_width   number  0.1 to 2.5                                      (x - 1.207) / 0.7565
     species       target  3 classes: `setosa`, `versicolor`, `virginica`  3 outputs
     "#);
     let xor = Dataset::bind(&read("xor.csv"), &sigmoid(Data::default())).unwrap();
     assert_eq!(xor.features, [-1.0, -1.0, -1.0, 1.0, 1.0, -1.0, 1.0, 1.0]);
     assert_eq!(values(&xor), [0.0, 1.0, 1.0, 0.0]);
+}
+
+/// The rows of each part by the number in their column `n`.
+fn parts(text: &str, model: &Model) -> [Vec<f32>; 3] {
+    let dataset = bind(text, model);
+    let of = |rows: &Vec<u32>| {
+        rows.iter().map(|&row| dataset.features[row as usize * dataset.inputs()]).collect()
+    };
+    [of(&dataset.train), of(&dataset.validation), of(&dataset.test)]
+}
+
+#[test]
+fn a_column_splits_the_rows() {
+    let text = "n,s,y\n1,train,1\n2,TEST,2\n3,val,3\n4,train,\n5,train,5\n6,2,6\n7,0,7\n";
+    let data = Data { split: Some("s".into()), ..unscaled(Data::default()) };
+    let mut model = regression(data);
+    // The row without a target has no part; the column is no input.
+    assert_eq!(parts(text, &model), [vec![1.0, 5.0, 7.0], vec![3.0], vec![2.0, 6.0]]);
+    assert_eq!(bind(text, &model).inputs(), 1);
+    model.train.validation = 0.3;
+    assert_snapshot!(refused(text, &model), @r#"
+    error[E106]: `s` marks the rows to validate on, and `validation=0.3` asks for others
+    --> t.csv
+     = help: leave `validation=` out, or mark those rows for training
+    "#);
+    // Where no row is marked to validate on, those to train on give a share.
+    let [train, validation, test] = parts(&text.replace("val", "test"), &model);
+    assert_eq!((train.len(), validation.len(), test), (2, 1, vec![2.0, 3.0, 6.0]));
+    assert!(refused(&text.replace("val", "vaal"), &model).contains("not `vaal` on line 4"));
+    let clash = Data { split: Some("y".into()), ..target(&["y"]) };
+    assert!(
+        refused(text, &regression(clash)).contains("`y` is in both `data target=` and `split=`")
+    );
+}
+
+#[test]
+fn the_test_rows_teach_nothing() {
+    let text = "n,c,s,y\n1,a,0,1\n3,a,0,3\n100,b,2,1000\n-50,b,1,-77\n";
+    let data = Data { split: Some("s".into()), ..Data::default() };
+    let dataset = bind(text, &regression(data));
+    assert_snapshot!(dataset.schema.describe().join("\n"), @r#"
+    n  number    1 to 3                     x - 2
+    c  left out  `a` in every training row  nothing
+    y  target    a number                   (y - 2) / 1
+    "#);
+}
+
+#[test]
+fn groups_are_not_torn_apart() {
+    let mut text = "n,g,y\n".to_owned();
+    for i in 0..40 {
+        text += &format!("{i},{},{}\n", ["x", "y", "z", "w", "v"][i % 5], i % 2);
+    }
+    let data = Data { group: Some("g".into()), ..unscaled(Data::default()) };
+    let mut model = regression(data);
+    model.train.validation = 0.25;
+    let [train, validation, test] = parts(&text, &model);
+    assert_eq!((train.len(), validation.len(), test.len()), (32, 8, 0));
+    assert!(validation.windows(2).all(|pair| pair[1] - pair[0] == 5.0), "{validation:?}");
+    let one = text.replace(['y', 'z', 'w', 'v'], "x").replace("n,g,x", "n,g,y");
+    assert_snapshot!(refused(&one, &model), @r#"
+    error[E205]: `validation=0.25` of 40 rows in groups of equal `g` leaves no row to validate
+    --> t.csv
+     = help: choose another share, leave `validation` out, or add rows
+    "#);
+}
+
+#[test]
+fn classes_are_held_out_in_their_shares() {
+    let mut text = "n,y\n".to_owned();
+    for i in 0..100 {
+        text += &format!("{i},{}\n", if i < 90 { "often" } else { "seldom" });
+    }
+    for model in [softmax(unscaled(Data::default())), sigmoid(unscaled(Data::default()))] {
+        let mut model = model;
+        model.train.validation = 0.2;
+        let [_, validation, _] = parts(&text, &model);
+        assert_eq!(validation.len(), 20);
+        assert_eq!(validation.iter().filter(|&&n| n >= 90.0).count(), 2);
+    }
 }
