@@ -264,7 +264,7 @@ fn a_short_operand_is_refused() {
 
 #[test]
 fn losses_agree_with_their_oracles() {
-    let (outputs, tile) = (3, Tile { width: 32, rows: 21 });
+    let (outputs, tile) = (3, Tile { width: 32, rows: 21, panel: 16 });
     let p: Vec<f32> = noise(5, outputs * tile.width).iter().map(|x| 0.5 + 0.49 * x).collect();
     let mut y: Vec<f32> = noise(6, outputs * tile.width).iter().map(|x| 0.5 + 0.5 * x).collect();
     y[4] = p[4];
@@ -281,7 +281,7 @@ fn losses_agree_with_their_oracles() {
             let total = loss.gradient(isa, tile, &p, &y, scale, &mut grad);
             let mut exact = 0.0;
             for (at, &g) in grad.iter().enumerate() {
-                if at % tile.width >= tile.rows {
+                if tile.lane(outputs, at) >= tile.rows {
                     assert_eq!(g, 0.0, "{kind:?} {isa}: padding");
                     continue;
                 }
@@ -303,7 +303,7 @@ fn losses_agree_with_their_oracles() {
                 let total = loss.gradient_through(isa, unary, tile, &mut z, &y, scale);
                 let mut exact = 0.0;
                 for (at, &g) in z.iter().enumerate() {
-                    if at % tile.width >= tile.rows {
+                    if tile.lane(outputs, at) >= tile.rows {
                         assert_eq!(g, 0.0, "{kind:?} {unary:?} {isa}: padding");
                         continue;
                     }
@@ -331,7 +331,7 @@ fn losses_agree_with_their_oracles() {
 fn softmax_and_cross_entropy_agree_with_the_definition() {
     for isa in isas() {
         for (outputs, tile) in
-            [(2, Tile { width: 16, rows: 1 }), (10, Tile { width: 48, rows: 37 })]
+            [(2, Tile::plain(16, 1)), (10, Tile { width: 48, rows: 37, panel: 32 })]
         {
             for smoothing in [0.0, 0.1f32] {
                 let logits: Vec<f32> =
@@ -352,11 +352,12 @@ fn softmax_and_cross_entropy_agree_with_the_definition() {
 
                 let mut exact_total = 0.0;
                 for row in 0..tile.width {
-                    let z: Vec<f64> =
-                        (0..outputs).map(|c| f64::from(logits[c * tile.width + row])).collect();
+                    let z: Vec<f64> = (0..outputs)
+                        .map(|c| f64::from(logits[tile.index(outputs, c, row)]))
+                        .collect();
                     let sum: f64 = z.iter().map(|z| z.exp()).sum();
                     for (c, z) in z.iter().enumerate() {
-                        let at = c * tile.width + row;
+                        let at = tile.index(outputs, c, row);
                         let exact = z.exp() / sum;
                         assert!((f64::from(p[at]) - exact).abs() <= 1e-6, "{isa}");
                         if row >= tile.rows {
