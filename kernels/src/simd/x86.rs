@@ -173,7 +173,7 @@ impl Simd for Avx2 {
                 (four, to) = (_mm256_extractf128_ps::<1>(v), to.add(4));
             }
             if n & 2 != 0 {
-                _mm_storel_pi(to.cast(), four);
+                _mm_storel_epi64(to.cast(), _mm_castps_si128(four));
                 (four, to) = (_mm_movehl_ps(four, four), to.add(2));
             }
             if n & 1 != 0 {
