@@ -6,7 +6,7 @@
 
 use mlpc_kernels::gemm::{Algorithm, Gemm, Layout, Left, Right, Start};
 use mlpc_kernels::hyper::Values;
-use mlpc_kernels::layout::{Tile, transpose};
+use mlpc_kernels::layout::{Pick, Rows, Tile, pack_rows, pack_tile, rows_to_tile, tile_to_rows};
 use mlpc_kernels::loss::{self, Loss, LossKind};
 use mlpc_kernels::optim::{Optimizer, OptimizerKind};
 use mlpc_kernels::simd::Isa;
@@ -432,19 +432,57 @@ fn check_optimizer(isa: Isa, optimizer: &Optimizer, n: usize) {
 }
 
 #[test]
-fn transposing_moves_every_element() {
+fn rows_and_tiles_hold_the_same() {
     for isa in isas() {
-        for (rows, columns) in [(1, 1), (3, 5), (8, 8), (9, 17), (32, 13), (16, 784)] {
-            let (from_stride, to_stride) = (columns + 1, rows + 2);
-            let from = noise(9, rows * from_stride);
-            let mut to = vec![-5.0; columns * to_stride];
-            transpose(isa, rows, columns, &from, from_stride, &mut to, to_stride);
-            for j in 0..columns {
-                for i in 0..to_stride {
-                    let expected = if i < rows { from[i * from_stride + j] } else { -5.0 };
-                    assert_eq!(to[j * to_stride + i], expected);
-                }
+        for (columns, count) in [(1, 1), (3, 5), (8, 8), (9, 17), (13, 40), (70, 16), (16, 130)] {
+            for (panel, padding) in [(16, 0), (16, 11), (64, 3), (7, 1), (1000, 6)] {
+                check_layout(isa, columns, Tile { width: count + padding, rows: count, panel });
             }
         }
     }
+}
+
+fn check_layout(isa: Isa, columns: usize, tile: Tile) {
+    let data = noise(9, 200 * columns);
+    let numbers: Vec<u32> = (0..tile.rows as u32).map(|i| i * 67 % 200).collect();
+    for pick in [Pick::From(200 - tile.rows), Pick::Numbers(&numbers)] {
+        let rows = Rows { data: &data, columns, pick };
+        let row = |place: usize| &data[pick.row(place) * columns..][..columns];
+        let mut held = vec![-5.0; columns * tile.width];
+        rows_to_tile(isa, tile, rows, &mut held);
+        for lane in 0..tile.width {
+            for feature in 0..columns {
+                let x = if lane < tile.rows { row(lane)[feature] } else { 0.0 };
+                assert_eq!(held[tile.index(columns, feature, lane)], x, "{isa} {tile:?}");
+            }
+        }
+        let mut back = vec![-5.0; columns * tile.rows];
+        tile_to_rows(isa, tile, columns, &held, &mut back);
+        for (place, back) in back.chunks_exact(columns).enumerate() {
+            assert_eq!(back, row(place), "{isa} {tile:?}");
+        }
+        for panel in [16, 64, 5] {
+            let mut packed = vec![-5.0; columns * tile.width];
+            pack_rows(isa, tile, rows, panel, &mut packed);
+            // A tile of the transposed shape: features are rows, lanes columns.
+            let transposed = Tile { width: columns, rows: columns, panel };
+            for place in 0..tile.width {
+                for column in 0..columns {
+                    let x = if place < tile.rows { row(place)[column] } else { 0.0 };
+                    let at = transposed.index(tile.width, place, column);
+                    assert_eq!(packed[at], x, "{isa} {tile:?} {panel}");
+                }
+            }
+            let mut again = vec![-5.0; packed.len()];
+            pack_tile(isa, tile, columns, &held, panel, &mut again);
+            assert_eq!(again, packed, "{isa} {tile:?} {panel}");
+        }
+    }
+}
+
+#[test]
+#[should_panic(expected = "a row beyond the matrix")]
+fn a_row_beyond_the_matrix_is_refused() {
+    let rows = Rows { data: &[0.0; 6], columns: 2, pick: Pick::Numbers(&[0, 3]) };
+    rows_to_tile(Isa::best(), Tile::plain(8, 2), rows, &mut [0.0; 16]);
 }
