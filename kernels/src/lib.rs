@@ -25,4 +25,5 @@ pub mod layout;
 pub mod loss;
 pub mod optim;
 pub mod simd;
+pub mod table;
 pub mod unary;
