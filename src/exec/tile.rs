@@ -44,7 +44,7 @@ pub(super) fn run_tile(
     mut gradients: Gradients<'_>,
 ) -> f64 {
     let rows = input.rows.len();
-    let tile = Tile { width: plan.lanes(rows), rows };
+    let tile = Tile::plain(plan.lanes(rows), rows);
     let targets = load_targets(plan, &input, tile, targets, classes);
     let mut work = Work { plan, program: &plan.train, parameters, tile, arena };
     let mut total = 0.0;
@@ -78,7 +78,7 @@ pub(super) fn predict_tile(
     out: &mut [f32],
 ) {
     let rows = features.len() / plan.inputs;
-    let tile = Tile { width: plan.lanes(rows), rows };
+    let tile = Tile::plain(plan.lanes(rows), rows);
     let program = &plan.predict;
     let mut work = Work { plan, program, parameters, tile, arena };
     for step in &program.steps {
@@ -373,7 +373,7 @@ impl Work<'_> {
 
 /// Rows, row-major, to a tile `[feature][lane]` with zeros in padding lanes.
 fn to_features(plan: &Plan, tile: Tile, rows: &[f32], x: &mut [f32]) {
-    let Tile { width, rows: count } = tile;
+    let Tile { width, rows: count, .. } = tile;
     transpose(plan.options.isa, count, plan.inputs, rows, plan.inputs, x, width);
     if count < width {
         for feature in x.chunks_exact_mut(width) {

@@ -3,7 +3,7 @@
 
 use super::{LossOp, Target};
 use crate::hyper::{Hyper, Range};
-use crate::layout::Tile;
+use crate::layout::{Panel, Tile};
 use crate::simd::{Isa, Op, Simd};
 use crate::unary::exp::exp;
 
@@ -21,17 +21,17 @@ impl LossOp for CrossEntropy {
     const TARGET: Target = Target::Class;
 }
 
-/// z ← softmax(z) for every lane of a tile `[outputs][width]`.
+/// z ← softmax(z) for every lane of a tile.
 ///
 /// # Panics
 /// Where `z` is not a whole number of features.
 pub fn softmax(isa: Isa, tile: Tile, z: &mut [f32]) {
     assert_eq!(z.len() % tile.width, 0);
-    isa.run(Softmax { width: tile.width, z });
+    isa.run(Softmax { tile, z });
 }
 
 struct Softmax<'a> {
-    width: usize,
+    tile: Tile,
     z: &'a mut [f32],
 }
 
@@ -39,14 +39,19 @@ impl Op for Softmax<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Softmax { width, z } = self;
-        for lane in (0..width).step_by(S::LANES) {
-            let n = S::LANES.min(width - lane);
-            let (_, sum) = exponentials(s, z, width, lane, n);
-            let scale = s.div(s.splat(1.0), sum);
-            for feature in z.chunks_exact_mut(width) {
-                let at = &mut feature[lane..lane + n];
-                s.store_partial(s.mul(s.load_partial(at), scale), at);
+        let Softmax { tile, z } = self;
+        let outputs = z.len() / tile.width;
+        for panel in tile.panels() {
+            let width = panel.width;
+            let z = &mut z[panel.of(outputs)];
+            for lane in (0..width).step_by(S::LANES) {
+                let n = S::LANES.min(width - lane);
+                let (_, sum) = exponentials(s, z, width, lane, n);
+                let scale = s.div(s.splat(1.0), sum);
+                for feature in z.chunks_exact_mut(width) {
+                    let at = &mut feature[lane..lane + n];
+                    s.store_partial(s.mul(s.load_partial(at), scale), at);
+                }
             }
         }
     }
@@ -72,8 +77,7 @@ fn exponentials<S: Simd>(s: S, z: &mut [f32], width: usize, lane: usize, n: usiz
 }
 
 /// Softmax and cross-entropy in one: z ← scale · ∂(Σ loss)/∂z, which is
-/// softmax(z) minus the target, for the rows of a tile `[outputs][width]`;
-/// padding lanes get 0. Returns Σ loss over the rows, unscaled.
+/// softmax(z) minus the target, for the rows of a tile; padding lanes get 0. Returns Σ loss over the rows, unscaled.
 ///
 /// # Panics
 /// Where `classes` has not one entry a row or an entry is no output.
@@ -102,7 +106,31 @@ impl Op for SoftmaxCrossEntropy<'_> {
     type Output = f64;
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> f64 {
-        let SoftmaxCrossEntropy { tile: Tile { width, rows }, z, classes, smoothing, scale } = self;
+        let SoftmaxCrossEntropy { tile, z, classes, smoothing, scale } = self;
+        let outputs = z.len() / tile.width;
+        let mut total = 0.0;
+        for panel in tile.panels() {
+            let z = &mut z[panel.of(outputs)];
+            let classes = &classes[panel.first.min(tile.rows)..][..panel.rows];
+            total += OfPanel { panel, z, classes, smoothing, scale }.run(s);
+        }
+        total
+    }
+}
+
+/// [`softmax_cross_entropy`] of a panel.
+struct OfPanel<'a> {
+    panel: Panel,
+    z: &'a mut [f32],
+    classes: &'a [u32],
+    smoothing: f32,
+    scale: f32,
+}
+
+impl OfPanel<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> f64 {
+        let OfPanel { panel: Panel { width, rows, .. }, z, classes, smoothing, scale } = self;
         let outputs = z.len() / width;
         let spread = smoothing / outputs as f32;
         let mut total = 0.0;
@@ -147,7 +175,7 @@ impl Op for SoftmaxCrossEntropy<'_> {
     }
 }
 
-/// Cross-entropy alone, of probabilities p `[outputs][width]`:
+/// Cross-entropy alone, of probabilities p, a tile:
 /// grad ← scale · ∂(Σ loss)/∂p, padding lanes 0. Returns Σ loss over the rows.
 /// The unfused plan uses it; plain code, not fast.
 ///
@@ -166,17 +194,21 @@ pub fn cross_entropy(
     let outputs = p.len() / tile.width;
     let mut total = 0.0;
     grad.fill(0.0);
-    for (row, &class) in classes.iter().enumerate() {
-        assert!((class as usize) < outputs);
-        for c in 0..outputs {
-            let at = c * tile.width + row;
-            let hit = if c == class as usize { 1.0 - smoothing } else { 0.0 };
-            let target = hit + smoothing / outputs as f32;
-            if target > 0.0 {
-                // The smallest normal number stands in for a probability of 0.
-                let p = if p[at] < f32::MIN_POSITIVE { f32::MIN_POSITIVE } else { p[at] };
-                total -= f64::from(target) * f64::from(p).ln();
-                grad[at] = -scale * target / p;
+    for panel in tile.panels() {
+        let (p, grad) = (&p[panel.of(outputs)], &mut grad[panel.of(outputs)]);
+        let classes = &classes[panel.first.min(tile.rows)..][..panel.rows];
+        for (row, &class) in classes.iter().enumerate() {
+            assert!((class as usize) < outputs);
+            for c in 0..outputs {
+                let at = c * panel.width + row;
+                let hit = if c == class as usize { 1.0 - smoothing } else { 0.0 };
+                let target = hit + smoothing / outputs as f32;
+                if target > 0.0 {
+                    // The smallest normal number stands in for a probability of 0.
+                    let p = if p[at] < f32::MIN_POSITIVE { f32::MIN_POSITIVE } else { p[at] };
+                    total -= f64::from(target) * f64::from(p).ln();
+                    grad[at] = -scale * target / p;
+                }
             }
         }
     }
@@ -191,10 +223,14 @@ pub fn cross_entropy(
 /// Where the lengths do not agree.
 pub fn softmax_backward(tile: Tile, p: &[f32], d: &mut [f32]) {
     assert_eq!(p.len(), d.len());
-    for lane in 0..tile.width {
-        let inner: f32 = (lane..p.len()).step_by(tile.width).map(|at| p[at] * d[at]).sum();
-        for at in (lane..p.len()).step_by(tile.width) {
-            d[at] = p[at] * (d[at] - inner);
+    for panel in tile.panels() {
+        let range = panel.of(p.len() / tile.width);
+        let (p, d) = (&p[range.clone()], &mut d[range]);
+        for lane in 0..panel.width {
+            let inner: f32 = (lane..p.len()).step_by(panel.width).map(|at| p[at] * d[at]).sum();
+            for at in (lane..p.len()).step_by(panel.width) {
+                d[at] = p[at] * (d[at] - inner);
+            }
         }
     }
 }

@@ -134,7 +134,7 @@ impl Loss {
 
 impl Loss {
     /// An elementwise loss of predictions `p` against targets `y`, both
-    /// `[outputs][width]`: grad ← scale · ∂(Σ loss)/∂p, padding lanes 0.
+    /// tiles of one shape: grad ← scale · ∂(Σ loss)/∂p, padding lanes 0.
     /// Returns Σ loss over the rows, unscaled.
     ///
     /// # Panics
@@ -200,11 +200,14 @@ fn each_vector<S: Simd>(
     len: usize,
     mut each: impl FnMut(std::ops::Range<usize>, usize),
 ) {
-    for feature in (0..len).step_by(tile.width) {
-        for lane in (0..tile.width).step_by(S::LANES) {
-            let n = S::LANES.min(tile.width - lane);
-            let start = feature + lane;
-            each(start..start + n, n.min(tile.rows.saturating_sub(lane)));
+    let features = len / tile.width;
+    for panel in tile.panels() {
+        for feature in panel.of(features).step_by(panel.width) {
+            for lane in (0..panel.width).step_by(S::LANES) {
+                let n = S::LANES.min(panel.width - lane);
+                let start = feature + lane;
+                each(start..start + n, n.min(panel.rows.saturating_sub(lane)));
+            }
         }
     }
 }
