@@ -1,7 +1,7 @@
 //! Moving and summing: transposition, sums over a tile's rows.
 
 use super::inputs::{spread, untouched};
-use super::{Accuracy, Buffer, Mismatch, Setting, Work};
+use super::{Accuracy, Buffer, Mismatch, Setting, Size, Work, losses};
 use crate::layout::{self, Tile};
 use crate::simd::Isa;
 use crate::unary::Bound;
@@ -74,14 +74,16 @@ pub(super) struct SumFeatures {
 }
 
 impl SumFeatures {
-    pub(super) fn new(isa: Isa, features: usize, width: usize, setting: Setting) -> Self {
-        let numbers =
-            |seed, n| setting.numbers(seed, n, |x| x, |x| !(1.0..1e38).contains(&x.abs()));
+    pub(super) fn new(isa: Isa, size: Size, setting: Setting) -> Self {
+        let (features, tile) = losses::tile(size);
+        // Padding is summed too: whoever writes a tile puts zeros there.
+        let allowed = |x: f32| x.abs() <= 1.0 || !x.is_finite();
+        let numbers = |seed, n| setting.numbers(seed, n, |x| x, allowed);
         let before = numbers(2, features);
         SumFeatures {
             isa,
-            tile: Tile { width, rows: width },
-            d: Buffer::new(setting, &numbers(1, features * width)),
+            tile,
+            d: Buffer::new(setting, &numbers(1, features * tile.width)),
             sums: Buffer::new(setting, &before),
             before,
             accumulate: setting.variant > 0,
@@ -98,14 +100,14 @@ impl Work for SumFeatures {
         self.sums.slice_mut().copy_from_slice(&self.before);
         self.run();
         Mismatch::unless_intact(&[&self.d, &self.sums])?;
-        let width = self.tile.width;
+        let (width, features) = (self.tile.width, self.before.len());
         // As for a product with ones.
         let bound = Bound::ulp_or(0.0, (width as f64 + 2.0) * f64::from(f32::EPSILON));
         let mut accuracy = Accuracy::default();
         for (i, (&sum, &before)) in self.sums.slice().iter().zip(&self.before).enumerate() {
-            let lanes = &self.d.slice()[i * width..(i + 1) * width];
             let start = if self.accumulate { f64::from(before) } else { 0.0 };
-            let exact = start + lanes.iter().map(|&x| f64::from(x)).sum::<f64>();
+            let at = |lane| self.tile.index(features, i, lane);
+            let exact = (0..width).fold(start, |sum, l| sum + f64::from(self.d.slice()[at(l)]));
             accuracy.add(sum, exact, bound, || format!("sum {i} of {width} numbers"))?;
         }
         Ok(accuracy)

@@ -34,16 +34,17 @@ fn sum_bound(relative: f64, exact: f64, terms: usize) -> f64 {
 /// come out.
 const PADDING: f32 = f32::NAN;
 
-fn tile(size: Size) -> (usize, Tile) {
+/// Features and shape of a tile.
+pub(super) fn tile(size: Size) -> (usize, Tile) {
     match size {
-        Size::Tile { features, width, rows } => (features, Tile { width, rows }),
+        Size::Tile { features, width, rows, panel } => (features, Tile { width, rows, panel }),
         other => panic!("{other} is no tile"),
     }
 }
 
-fn pad(values: &mut [f32], tile: Tile) {
+fn pad(values: &mut [f32], features: usize, tile: Tile) {
     for (at, x) in values.iter_mut().enumerate() {
-        if at % tile.width >= tile.rows {
+        if tile.lane(features, at) >= tile.rows {
             *x = PADDING;
         }
     }
@@ -54,6 +55,7 @@ pub(super) struct Gradient {
     loss: Loss,
     through: Option<Unary>,
     isa: Isa,
+    features: usize,
     tile: Tile,
     /// Predictions, or what the activation makes them of.
     before: Vec<f32>,
@@ -89,12 +91,13 @@ impl Gradient {
         if let (Some(y), Some(p), None) = (y.get_mut(4), before.get(4), through) {
             *y = if p.is_finite() && (!probability || (0.0..=1.0).contains(p)) { *p } else { *y };
         }
-        pad(&mut before, tile);
-        pad(&mut y, tile);
+        pad(&mut before, features, tile);
+        pad(&mut y, features, tile);
         Gradient {
             loss,
             through,
             isa,
+            features,
             tile,
             p: Buffer::new(setting, &before),
             before,
@@ -156,7 +159,7 @@ impl Work for Gradient {
         let mut accuracy = Accuracy::default();
         let (mut total, mut terms) = (0.0, 0);
         for (at, &g) in grad.slice().iter().enumerate() {
-            if at % self.tile.width >= self.tile.rows {
+            if self.tile.lane(self.features, at) >= self.tile.rows {
                 Mismatch::unless(g == 0.0, || format!("element {at} is padding and not 0: {g}"))?;
                 continue;
             }
@@ -227,7 +230,7 @@ impl Rows {
             }
         }
         if of != OfRows::SoftmaxSlope {
-            pad(&mut before, tile);
+            pad(&mut before, features, tile);
         }
         let gradient = super::noise(8, n);
         let d = if matches!(of, OfRows::Softmax | OfRows::Fused) { &[] } else { &gradient[..] };
@@ -284,13 +287,13 @@ impl Work for Rows {
         self.restore();
         self.run();
         Mismatch::unless_intact(&[&self.z, &self.d])?;
-        let (z, d, width) = (self.z.slice(), self.d.slice(), self.tile.width);
+        let (z, d, features) = (self.z.slice(), self.d.slice(), self.features);
         let mut accuracy = Accuracy::default();
         let mut total = 0.0;
-        for row in 0..width {
-            let column = |of: &[f32]| -> Vec<f64> {
-                of.iter().skip(row).step_by(width).map(|&x| x.into()).collect()
-            };
+        for row in 0..self.tile.width {
+            let at = |class| self.tile.index(features, class, row);
+            let column =
+                |of: &[f32]| -> Vec<f64> { (0..features).map(|c| of[at(c)].into()).collect() };
             let before = column(&self.before);
             let padding = row >= self.tile.rows;
             let (p, ln) = match self.of {
@@ -304,8 +307,8 @@ impl Work for Rows {
             };
             let slope = column(&self.gradient);
             let inner: f64 = p.iter().zip(&slope).map(|(p, d)| p * d).sum();
-            for class in 0..self.features {
-                let at = class * width + row;
+            for class in 0..features {
+                let at = at(class);
                 let what = || format!("class {class} of row {row}");
                 match self.of {
                     OfRows::Softmax if padding => {}
@@ -338,7 +341,7 @@ impl Work for Rows {
             }
         }
         if matches!(self.of, OfRows::CrossEntropy | OfRows::Fused) {
-            let allowed = SUM_OF_ROWS * f64::abs(total).max(0.1);
+            let allowed = SUM_OF_ROWS * f64::abs(total).max(0.1 * self.tile.rows as f64);
             accuracy.add_sum(self.total, total, allowed)?;
         }
         Ok(accuracy)

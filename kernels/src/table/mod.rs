@@ -234,7 +234,7 @@ impl Row {
             Operation::Update(_) => vec![Size::Elements(16_384)],
             Operation::Product(_) => products::sizes(self.algorithm),
             Operation::Transpose => vec![Size::Matrix { rows: 256, columns: 64 }],
-            _ => vec![Size::Tile { features: 10, width: 256, rows: 256 }],
+            _ => vec![Size::Tile { features: 10, width: 256, rows: 256, panel: 256 }],
         }
     }
 
@@ -265,13 +265,18 @@ impl Row {
                 .map(|(rows, columns)| Size::Matrix { rows, columns })
                 .to_vec(),
             _ => {
+                // Padded to whole vectors; without padding; in panels that
+                // are not all of one width.
                 let features = 1 + n % 9;
                 let padded = (n + 1).next_multiple_of(16);
-                let mut sizes = vec![Size::Tile { features, width: padded, rows: n }];
+                let mut shapes = vec![(padded, padded), (padded, 24)];
                 if n > 0 {
-                    sizes.push(Size::Tile { features, width: n, rows: n });
+                    shapes.extend([(n, n), (n, 16)]);
                 }
-                sizes
+                shapes
+                    .into_iter()
+                    .map(|(width, panel)| Size::Tile { features, width, rows: n, panel })
+                    .collect()
             }
         }
     }
@@ -338,8 +343,8 @@ impl Row {
             (Operation::Transpose, Size::Matrix { rows, columns }) => {
                 Box::new(layouts::Transpose::new(isa, rows, columns, setting))
             }
-            (Operation::SumFeatures, Size::Tile { features, width, .. }) => {
-                Box::new(layouts::SumFeatures::new(isa, features, width, setting))
+            (Operation::SumFeatures, Size::Tile { .. }) => {
+                Box::new(layouts::SumFeatures::new(isa, size, setting))
             }
             (operation, size) => panic!("{} has no size {size}", operation.name()),
         }
@@ -351,7 +356,7 @@ impl Row {
 pub enum Size {
     /// So many elements.
     Elements(usize),
-    /// A feature-major tile `[features][width]` with so many rows.
+    /// A feature-major tile.
     Tile {
         /// Features.
         features: usize,
@@ -359,6 +364,8 @@ pub enum Size {
         width: usize,
         /// Lanes that hold rows; the others are padding.
         rows: usize,
+        /// Lanes of a panel: see [`crate::layout::Tile`].
+        panel: usize,
     },
     /// A matrix.
     Matrix {
@@ -384,8 +391,13 @@ impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Size::Elements(n) => write!(f, "{n}"),
-            Size::Tile { features, width, rows } if width == rows => write!(f, "{features}x{rows}"),
-            Size::Tile { features, width, rows } => write!(f, "{features}x{rows}of{width}"),
+            Size::Tile { features, width, rows, panel } => {
+                write!(f, "{features}x{rows}")?;
+                if width != rows {
+                    write!(f, "of{width}")?;
+                }
+                if panel < width { write!(f, "/{panel}") } else { Ok(()) }
+            }
             Size::Matrix { rows, columns } => write!(f, "{rows}x{columns}"),
             Size::Layer { inputs, outputs, rows } => write!(f, "{inputs}-{outputs}x{rows}"),
         }

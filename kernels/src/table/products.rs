@@ -102,9 +102,9 @@ impl Layer {
     ) -> Self {
         let Size::Layer { inputs, outputs, rows } = size else { panic!("{size} is no layer") };
         let shape @ [m, n, k] = product.shape(inputs, outputs, rows);
-        // Sums of large numbers overflow in another order than the oracle's.
-        let numbers =
-            |seed, n| setting.numbers(seed, n, |x| x, |x| !(1.0..1e38).contains(&x.abs()));
+        // Magnitudes of at most 1: the bound counts on it.
+        let allowed = |x: f32| x.abs() <= 1.0 || !x.is_finite();
+        let numbers = |seed, n| setting.numbers(seed, n, |x| x, allowed);
         let (b_stride, c_stride) = (n + setting.gap(2), n + setting.gap(3));
         let before = spread(&numbers(4, m * n), n, c_stride);
         Layer {
