@@ -176,7 +176,7 @@ pub(super) fn spread(values: &[f32], columns: usize, stride: usize) -> Vec<f32> 
     if stride == columns {
         return values.to_vec();
     }
-    let rows = if columns == 0 { 0 } else { values.len() / columns };
+    let rows = values.len().checked_div(columns).unwrap_or(0);
     let mut out = vec![f32::from_bits(CANARY); rows * stride];
     for (to, from) in out.chunks_mut(stride).zip(values.chunks(columns.max(1))) {
         to[..columns].copy_from_slice(from);

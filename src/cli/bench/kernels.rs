@@ -3,13 +3,14 @@
 use super::clock::{median, timed};
 use super::expectations::Assertion;
 use super::figures::{Better, Figure, short};
-use super::{Args, Context, Failure, Measured};
+use super::{Args, Context, Failure, Measured, object};
 use mlpc::diag::{Code, Diagnostic, Diagnostics};
 use mlpc::plan::PlanOptions;
 use mlpc_kernels::simd::Isa;
 use mlpc_kernels::table::{Accuracy, Row, Setting, Size, Unit, rows};
 use serde_json::{Value, json};
-use std::fmt::Write;
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
 use std::time::Duration;
 
 /// Seconds a row and round, where the command line does not say.
@@ -62,11 +63,15 @@ pub(super) fn run(
             .into());
     }
 
-    let mut text = String::new();
+    // A row is printed when it is measured; the whole table takes a while.
+    let mut out = io::stdout().lock();
+    let shown = !args.quick && !args.json;
     let (mut figures, mut json_rows) = (Vec::new(), Vec::new());
     let width = available.iter().map(|row| row.name().len()).max().unwrap_or(0);
-    if !args.quick {
-        let _ = writeln!(text, "{:width$}  {:>12}  {:>9}         error", "kernel", "size", "speed");
+    if shown {
+        context
+            .say("ns: nanoseconds an element; error: the largest, as a share of what is allowed");
+        writeln!(out, "{:width$}  {:>12}  {:>9}         error", "kernel", "size", "speed")?;
     }
     let mut checked = 0;
     for row in available {
@@ -85,14 +90,16 @@ pub(super) fn run(
                 Unit::NsPerElement => "ns",
                 Unit::Gflops => "GFLOP/s",
             };
-            let share = 100.0 * accuracy.share;
-            let _ = writeln!(
-                text,
-                "{:width$}  {:>12}  {:>9} {unit:7}  {share:3.0}% of its bound",
-                row.name(),
-                size.to_string(),
-                short(value),
-            );
+            if shown {
+                let share = 100.0 * accuracy.share;
+                writeln!(
+                    out,
+                    "{:width$}  {:>12}  {:>9} {unit:7}  {share:3.0}% of its bound",
+                    row.name(),
+                    size.to_string(),
+                    short(value),
+                )?;
+            }
             let better = match row.unit() {
                 Unit::NsPerElement => Better::Less,
                 Unit::Gflops => Better::More,
@@ -100,24 +107,19 @@ pub(super) fn run(
             figures.push(Figure::new(figure, value, better));
         }
     }
+    let mut text = String::new();
     for isa in &lacking {
         let _ = writeln!(text, "this CPU lacks {isa}: its rows were not run");
     }
     let _ = write!(text, "{checked} results agree with their oracles");
-    if !args.json {
-        context
-            .say("ns: nanoseconds an element; error: the largest, as a share of what is allowed");
-    }
-
-    let fields = json!({
+    let fields = object(json!({
         "quick": args.quick,
         "checked": checked,
         "rows": json_rows,
         "absent": lacking.iter().map(|isa| {
             json!({ "isa": isa.name(), "reason": format!("this CPU lacks {isa}") })
         }).collect::<Vec<_>>(),
-    });
-    let Value::Object(fields) = fields else { unreachable!("an object") };
+    }));
     Ok(Measured { figures, fields, text })
 }
 

@@ -15,6 +15,7 @@ use super::{Context, Failure, Machine};
 use expectations::{Assertion, Baseline, Tolerance};
 use figures::Figure;
 use serde_json::{Map, Value, json};
+use std::io::{self, Write};
 use std::path::PathBuf;
 
 #[derive(Debug, clap::Args)]
@@ -89,19 +90,16 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         None => kernels::run(args, options, &assertions, context)?,
     };
     if args.json {
-        let mut json = json!({
+        let mut json = object(json!({
             "schema": SCHEMA,
             "mode": mode,
             "mlpc": env!("CARGO_PKG_VERSION"),
             "cpu": cpu,
-        });
-        if let Value::Object(json) = &mut json {
-            json.extend(measured.fields.clone());
-        }
-        print_json(&json)?;
+        }));
+        json.extend(measured.fields.clone());
+        print_json(&Value::Object(json))?;
     } else {
-        use std::io::Write;
-        writeln!(std::io::stdout().lock(), "{}", measured.text)?;
+        writeln!(io::stdout().lock(), "{}", measured.text)?;
     }
 
     let mut unmet: Vec<_> = assertions.iter().filter_map(|a| a.unmet(&measured.figures)).collect();
@@ -110,6 +108,14 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         unmet.extend(baseline.compare(&measured.figures, &args.tolerance, context));
     }
     if unmet.is_empty() { Ok(()) } else { Err(Failure::Unmet(unmet)) }
+}
+
+/// The fields of a `json!({…})`.
+fn object(json: Value) -> Map<String, Value> {
+    match json {
+        Value::Object(fields) => fields,
+        _ => Map::new(),
+    }
 }
 
 /// What the CPU calls itself.

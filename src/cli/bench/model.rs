@@ -3,7 +3,7 @@
 use super::clock::{median, timed};
 use super::expectations::{Assertion, Baseline};
 use super::figures::{Better, Figure, short};
-use super::{Args, Context, Failure, Measured};
+use super::{Args, Context, Failure, Measured, object};
 use crate::cli::source::{self, ModelText};
 use mlpc::Predictor;
 use mlpc::check::model::{LossKind, Network};
@@ -65,7 +65,7 @@ pub(super) fn run(
     fits_memory(&network, batch, rows)?;
 
     let bench = Bench::new(args, &network, options, dataset.as_ref(), batch, rows)?;
-    let fields = json!({
+    let mut fields = object(json!({
         "network": describe(&network),
         "data": args.data.as_ref().map(|path| path.display().to_string()),
         "parameters": network.parameters(),
@@ -73,8 +73,7 @@ pub(super) fn run(
         "threads": bench.threads,
         "batch": batch,
         "rows": rows,
-    });
-    let Value::Object(mut fields) = fields else { unreachable!("an object") };
+    }));
     if let Some(baseline) = baseline {
         baseline.check_same(&fields)?;
     }
@@ -98,7 +97,7 @@ pub(super) fn run(
     let binds = binds(&network, &times, batch, bench.train_threads);
     let text = table(&figures, times.call_rows, &binds);
     fields.extend(json_figures(&figures));
-    let more = json!({
+    fields.extend(object(json!({
         "rows_per_call": times.call_rows,
         "train_threads": bench.train_threads,
         "seconds": bench.seconds,
@@ -107,10 +106,7 @@ pub(super) fn run(
         "loss_error": proof.deviation.loss,
         "gradient_error": proof.deviation.gradient,
         "binds": binds,
-    });
-    if let Value::Object(more) = more {
-        fields.extend(more);
-    }
+    })));
     Ok(Measured { figures, fields, text })
 }
 
