@@ -24,12 +24,13 @@
 // What the errors were is shown with --nocapture.
 #![allow(clippy::print_stdout)]
 
-use mlpc_kernels::gemm::{Algorithm, Gemm, Start, Strided};
+use mlpc_kernels::gemm::{Algorithm, Gemm, Layout, Left, Right, Start};
+use mlpc_kernels::layout::Tile;
 use mlpc_kernels::loss::LossKind;
 use mlpc_kernels::optim::OptimizerKind;
 use mlpc_kernels::simd::Isa;
 use mlpc_kernels::table::{
-    Accuracy, Data, Operation, Placement, Row, SPECIAL, Setting, Size, rows, ulps,
+    Accuracy, Data, Operation, Placement, Row, SPECIAL, Setting, Size, noise, rows, ulps,
 };
 use mlpc_kernels::unary::{Bound, SlopeFrom, Unary};
 use std::collections::HashSet;
@@ -76,8 +77,14 @@ fn rows_of_an_isa() -> usize {
     // Of the losses, cross_entropy goes with softmax and bce with sigmoid.
     let losses = (LossKind::ALL.len() - 2) * (1 + Unary::ALL.len()) + 2;
     let softmax = 2;
-    // All but the naive product and the one that detects the CPU itself.
-    let products = 3 * (Algorithm::ALL.len() - 2);
+    let products = |algorithm: &Algorithm| match algorithm {
+        // Plain code, and the one that detects the CPU itself.
+        Algorithm::Naive | Algorithm::Matrixmultiply => 0,
+        // For weight gradients.
+        Algorithm::Dots => 1,
+        _ => 3,
+    };
+    let products: usize = Algorithm::ALL.iter().map(products).sum();
     let others = 3; // multiply, transpose, sum_features
     unary + losses + softmax + OptimizerKind::ALL.len() + products + others
 }
@@ -209,6 +216,83 @@ fn products_of_every_odd_shape() {
 }
 
 #[test]
+fn products_agree_with_the_naive_one() {
+    let sizes = [1, 2, 3, 5, 7, 10, 17, 31, 33, 64, 129];
+    let mut shapes: Vec<[usize; 3]> = vec![[3, 5, 0], [70, 130, 900]];
+    for m in sizes {
+        for n in sizes {
+            shapes.extend([1, 2, 7, 33, 129].map(|k| [m, n, k]));
+        }
+    }
+    for isa in isas() {
+        for (at, &shape) in shapes.iter().enumerate() {
+            // The two vary apart from each other, and from the innermost k.
+            check_product(isa, shape, [16, 64, 24, 7][at % 4], at / 4 % 3);
+        }
+    }
+}
+
+/// One product of every layout by every algorithm that takes it.
+fn check_product(isa: Isa, [m, n, k]: [usize; 3], panel: usize, start: usize) {
+    const CANARY: f32 = 77.0;
+    let bias = noise(3, m);
+    let start = [Start::Zero, Start::C, Start::Bias(&bias)][start];
+    let tile = Tile { width: k.max(1) + 3, rows: k, panel };
+    // Padding lanes hold 0 in one of the factors.
+    let mut dz = noise(1, m * tile.width);
+    for at in 0..dz.len() {
+        if tile.lane(m, at) >= k {
+            dz[at] = 0.0;
+        }
+    }
+    let (a, b) = (noise(1, m * k), noise(2, (n + 2) * tile.width));
+    let lefts = [
+        Left::Strided { data: &a, row_stride: k, column_stride: 1 },
+        Left::Strided { data: &a, row_stride: 1, column_stride: m },
+        Left::Tile(&dz, tile),
+    ];
+    let rights = [
+        Right::Rows { data: &b, stride: n + 2 },
+        Right::Panels { data: &b, panel },
+        Right::Tile(&b, tile),
+    ];
+    for (left, right, layout) in lefts
+        .into_iter()
+        .flat_map(|left| rights.into_iter().map(move |right| (left, right)))
+        .flat_map(|(l, r)| [Layout::Rows(n + 3), Layout::Panels(panel)].map(|c| (l, r, c)))
+    {
+        let (length, inside): (usize, &dyn Fn(usize) -> bool) = match layout {
+            Layout::Rows(stride) => (m * stride, &move |at| at % stride < n),
+            Layout::Panels(_) => (m * n + 5, &move |at| at < m * n),
+        };
+        let mut before = noise(4, length);
+        before.iter_mut().enumerate().filter(|(at, _)| !inside(*at)).for_each(|(_, x)| *x = CANARY);
+        let product = |algorithm: Algorithm| {
+            let mut c = before.clone();
+            let gemm = Gemm { m, n, k, a: left, b: right, c: &mut c, layout, start };
+            if !algorithm.takes(&gemm) {
+                return None;
+            }
+            gemm.run(algorithm, isa);
+            Some(c)
+        };
+        let exact = product(Algorithm::Naive).expect("the naive product takes everything");
+        // Σ |a·b| ≤ k; each of k roundings is at most 2⁻²⁴ of the running sum.
+        let bound = (k as f32 + 2.0) * f32::EPSILON;
+        for algorithm in Algorithm::ALL {
+            let Some(computed) = product(algorithm) else { continue };
+            for (at, (&x, &y)) in computed.iter().zip(&exact).enumerate() {
+                assert!(
+                    if inside(at) { (x - y).abs() <= bound } else { x == CANARY },
+                    "{} {isa} {m}x{n}x{k} {layout:?} at {at}: {x} instead of {y}",
+                    algorithm.name()
+                );
+            }
+        }
+    }
+}
+
+#[test]
 #[should_panic(expected = "B is short")]
 fn a_short_operand_is_refused() {
     let (a, b, mut c) = ([0.0; 6], [0.0; 5], [0.0; 4]);
@@ -216,11 +300,10 @@ fn a_short_operand_is_refused() {
         m: 2,
         n: 2,
         k: 3,
-        a: Strided { data: &a, row_stride: 3, column_stride: 1 },
-        b: &b,
-        b_stride: 2,
+        a: Left::Strided { data: &a, row_stride: 3, column_stride: 1 },
+        b: Right::Rows { data: &b, stride: 2 },
         c: &mut c,
-        c_stride: 2,
+        layout: Layout::Rows(2),
         start: Start::Zero,
     }
     .run(Algorithm::Tiled, Isa::best());

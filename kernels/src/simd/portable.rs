@@ -1,7 +1,7 @@
 //! The portable implementation, over `wide`: SSE2 on x86-64, NEON on Arm,
 //! SIMD128 on wasm, plain arrays elsewhere; AVX where the build targets it.
 
-use super::Simd;
+use super::{Op, Simd};
 use wide::{f32x8, i32x8};
 
 /// Vectors of 8 lanes on any CPU.
@@ -28,6 +28,10 @@ impl Simd for Portable {
     // SSE2 and NEON hold a vector of 8 in two registers.
     const REGISTERS: usize = 8;
 
+    #[inline(never)]
+    fn outlined<O: Op>(self, op: O) -> O::Output {
+        op.run(self)
+    }
     #[inline(always)]
     fn splat(self, x: f32) -> f32x8 {
         f32x8::splat(x)

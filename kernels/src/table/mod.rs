@@ -138,8 +138,9 @@ impl Operation {
         let every = |algorithm| Isa::ALL.map(|isa| (Some(isa), algorithm)).to_vec();
         match self {
             Operation::SoftmaxSlope | Operation::CrossEntropy => vec![(None, None)],
-            Operation::Product(_) => {
+            Operation::Product(product) => {
                 let of = |algorithm: Algorithm| match algorithm {
+                    algorithm if !product.has(algorithm) => Vec::new(),
                     Algorithm::Naive | Algorithm::Matrixmultiply => vec![(None, Some(algorithm))],
                     _ => every(Some(algorithm)),
                 };
@@ -219,7 +220,9 @@ impl Row {
             | Operation::CrossEntropy
             | Operation::SoftmaxCrossEntropy
             | Operation::SumFeatures => 2,
-            Operation::Update(_) | Operation::Product(_) => 3,
+            Operation::Product(Product::Forward) => 2,
+            Operation::Product(Product::InputGradient) => 1,
+            Operation::Product(Product::WeightGradient) | Operation::Update(_) => 3,
             _ => 1,
         }
     }
