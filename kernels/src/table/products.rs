@@ -77,7 +77,7 @@ pub(super) fn sizes(algorithm: Option<Algorithm>) -> Vec<Size> {
 
 /// Multiply-adds of the oracle, at the most: beyond, some elements stand for
 /// all of them.
-const ORACLE: usize = 1 << 22;
+const ORACLE: usize = 1 << 20;
 
 /// How x lies for a weight gradient.
 #[derive(Debug, Clone, Copy, PartialEq)]
