@@ -381,7 +381,7 @@ impl Op for SumFeatures<'_> {
         let zero = s.splat(0.0);
         for (group, sums) in sums.chunks_mut(FEATURES).enumerate() {
             // The last features of a group of fewer are read again, for nothing.
-            let offset = |i: usize| (group * FEATURES + i.min(sums.len() - 1));
+            let offset = |i: usize| group * FEATURES + i.min(sums.len() - 1);
             let (mut a, mut b, mut c, mut e) = (zero, zero, zero, zero);
             for panel in tile.panels() {
                 let at = d.as_ptr().wrapping_add(panel.first * features);

@@ -12,6 +12,9 @@
 //!   A file holds the operation, its derivative, its f64 oracle and its error
 //!   bound; the family's one list makes it known to everybody else.
 //! - [`gemm`]: the three matrix products of a dense layer.
+//! - [`table`]: every operation under every instruction set, with its oracle
+//!   and inputs: what tests, benches and `mlpc bench --kernels` loop over.
+//! - [`peak`]: what the CPU could do at most, for comparison.
 //!
 //! # Layout
 //!
@@ -24,5 +27,7 @@ pub mod hyper;
 pub mod layout;
 pub mod loss;
 pub mod optim;
+pub mod peak;
 pub mod simd;
+pub mod table;
 pub mod unary;

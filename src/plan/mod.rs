@@ -50,6 +50,11 @@ impl PlanOptions {
     /// The variable that pins an instruction set.
     pub const VARIABLE: &str = "MLPC_ISA";
 
+    /// Whether the environment variable `MLPC_ISA` names an instruction set.
+    pub fn is_pinned() -> bool {
+        std::env::var_os(Self::VARIABLE).is_some_and(|name| !name.is_empty())
+    }
+
     /// The default, with the instruction set that the environment variable
     /// `MLPC_ISA` names, where it is set and not empty.
     ///

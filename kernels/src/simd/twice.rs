@@ -1,6 +1,6 @@
 //! Two vectors as one.
 
-use super::Simd;
+use super::{Op, Simd};
 
 /// A vector of twice the lanes, made of two registers.
 ///
@@ -10,6 +10,17 @@ use super::Simd;
 /// independent chains lie interleaved and the execution units stay busy.
 #[derive(Debug, Clone, Copy)]
 pub struct Twice<S>(pub S);
+
+/// An operation on vectors of twice the lanes.
+struct OfTwice<O>(O);
+
+impl<O: Op> Op for OfTwice<O> {
+    type Output = O::Output;
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> O::Output {
+        self.0.run(Twice(s))
+    }
+}
 
 /// Methods that do the same to both halves.
 macro_rules! halves {
@@ -53,6 +64,10 @@ impl<S: Simd> Simd for Twice<S> {
         let (m0, e0) = self.0.mantissa_exponent(a.0);
         let (m1, e1) = self.0.mantissa_exponent(a.1);
         ((m0, m1), (e0, e1))
+    }
+    #[inline(always)]
+    fn outlined<O: Op>(self, op: O) -> O::Output {
+        self.0.outlined(OfTwice(op))
     }
     #[inline(always)]
     fn splat(self, x: f32) -> Self::V {
@@ -113,14 +128,8 @@ impl<S: Simd> Simd for Twice<S> {
         (self.0.map(a.0, &f), self.0.map(a.1, &f))
     }
     #[inline(always)]
-    unsafe fn transpose8(
-        self,
-        from: *const f32,
-        from_stride: usize,
-        to: *mut f32,
-        to_stride: usize,
-    ) {
+    unsafe fn transpose8(self, from: [*const f32; 8], to: *mut f32, to_stride: usize) {
         // SAFETY: the caller's promise is the same.
-        unsafe { self.0.transpose8(from, from_stride, to, to_stride) }
+        unsafe { self.0.transpose8(from, to, to_stride) }
     }
 }
