@@ -235,7 +235,10 @@ impl Op for Memory {
         let block: Vec<f32> = (0..8 * from_stride).map(|i| i as f32).collect();
         let mut to = vec![CANARY; 8 * to_stride];
         // SAFETY: both have 8 rows of 8, at their strides.
-        unsafe { s.transpose8(block.as_ptr(), from_stride, to.as_mut_ptr(), to_stride) }
+        unsafe {
+            let rows = std::array::from_fn(|i| block.as_ptr().add(i * from_stride));
+            s.transpose8(rows, to.as_mut_ptr(), to_stride);
+        }
         for (i, &x) in to.iter().enumerate() {
             let (row, column) = (i / to_stride, i % to_stride);
             let expected = if column < 8 { block[column * from_stride + row] } else { CANARY };
