@@ -4,9 +4,9 @@
 // What the errors were is shown with --nocapture.
 #![allow(clippy::print_stdout)]
 
-use mlpc_kernels::gemm::{Algorithm, Gemm, Start, Strided};
+use mlpc_kernels::gemm::{Algorithm, Gemm, Layout, Left, Right, Start};
 use mlpc_kernels::hyper::Values;
-use mlpc_kernels::layout::{Tile, transpose};
+use mlpc_kernels::layout::{Pick, Rows, Tile, pack_rows, pack_tile, rows_to_tile, tile_to_rows};
 use mlpc_kernels::loss::{self, Loss, LossKind};
 use mlpc_kernels::optim::{Optimizer, OptimizerKind};
 use mlpc_kernels::simd::Isa;
@@ -177,71 +177,77 @@ fn activations_touch_their_slice_alone() {
 #[test]
 fn products_agree_with_the_naive_one() {
     let sizes = [1, 2, 3, 5, 7, 10, 17, 31, 33, 64, 129];
-    let mut shapes: Vec<(usize, usize, usize)> = Vec::new();
+    let mut shapes: Vec<[usize; 3]> = vec![[3, 5, 0], [70, 130, 900]];
     for m in sizes {
         for n in sizes {
-            for k in [1, 2, 7, 33, 129] {
-                shapes.push((m, n, k));
-            }
+            shapes.extend([1, 2, 7, 33, 129].map(|k| [m, n, k]));
         }
     }
-    shapes.push((3, 5, 0));
     for isa in isas() {
-        for algorithm in [Algorithm::Tiled, Algorithm::Matrixmultiply] {
-            for &(m, n, k) in &shapes {
-                for (transposed, start) in [(false, 0), (true, 1), (false, 2)] {
-                    check_product(isa, algorithm, m, n, k, transposed, start);
-                }
-            }
+        for (at, &shape) in shapes.iter().enumerate() {
+            // The two vary apart from each other, and from the innermost k.
+            check_product(isa, shape, [16, 64, 24, 7][at % 4], at / 4 % 3);
         }
     }
 }
 
-fn check_product(
-    isa: Isa,
-    algorithm: Algorithm,
-    m: usize,
-    n: usize,
-    k: usize,
-    transposed: bool,
-    start: usize,
-) {
+/// One product of every layout by every algorithm that takes it.
+fn check_product(isa: Isa, [m, n, k]: [usize; 3], panel: usize, start: usize) {
     const CANARY: f32 = 77.0;
-    let a = noise(1, m * k);
-    let (row_stride, column_stride) = if transposed { (1, m) } else { (k, 1) };
-    let b = noise(2, k * (n + 2));
     let bias = noise(3, m);
-    let c_stride = n + 3;
-    let mut before = vec![CANARY; m * c_stride];
-    for (row, values) in before.chunks_mut(c_stride).zip(noise(4, m * n).chunks(n)) {
-        row[..n].copy_from_slice(values);
-    }
-    let product = |algorithm: Algorithm| {
-        let mut c = before.clone();
-        Gemm {
-            m,
-            n,
-            k,
-            a: Strided { data: &a, row_stride, column_stride },
-            b: &b,
-            b_stride: n + 2,
-            c: &mut c,
-            c_stride,
-            start: [Start::Zero, Start::C, Start::Bias(&bias)][start],
+    let start = [Start::Zero, Start::C, Start::Bias(&bias)][start];
+    let tile = Tile { width: k.max(1) + 3, rows: k, panel };
+    // Padding lanes hold 0 in one of the factors.
+    let mut dz = noise(1, m * tile.width);
+    for at in 0..dz.len() {
+        if tile.lane(m, at) >= k {
+            dz[at] = 0.0;
         }
-        .run(algorithm, isa);
-        c
-    };
-    let (computed, exact) = (product(algorithm), product(Algorithm::Naive));
-    // Σ |a·b| ≤ k; each of k roundings is at most 2⁻²⁴ of the running sum.
-    let bound = (k as f32 + 2.0) * f32::EPSILON;
-    for (at, (&x, &y)) in computed.iter().zip(&exact).enumerate() {
-        let outside = at % c_stride >= n;
-        assert!(
-            if outside { x == CANARY } else { (x - y).abs() <= bound },
-            "{} {isa} {m}x{n}x{k} at {at}: {x} instead of {y}",
-            algorithm.name()
-        );
+    }
+    let (a, b) = (noise(1, m * k), noise(2, (n + 2) * tile.width));
+    let lefts = [
+        Left::Strided { data: &a, row_stride: k, column_stride: 1 },
+        Left::Strided { data: &a, row_stride: 1, column_stride: m },
+        Left::Tile(&dz, tile),
+    ];
+    let rights = [
+        Right::Rows { data: &b, stride: n + 2 },
+        Right::Panels { data: &b, panel },
+        Right::Tile(&b, tile),
+    ];
+    for (left, right, layout) in lefts
+        .into_iter()
+        .flat_map(|left| rights.into_iter().map(move |right| (left, right)))
+        .flat_map(|(l, r)| [Layout::Rows(n + 3), Layout::Panels(panel)].map(|c| (l, r, c)))
+    {
+        let (length, inside): (usize, &dyn Fn(usize) -> bool) = match layout {
+            Layout::Rows(stride) => (m * stride, &move |at| at % stride < n),
+            Layout::Panels(_) => (m * n + 5, &move |at| at < m * n),
+        };
+        let mut before = noise(4, length);
+        before.iter_mut().enumerate().filter(|(at, _)| !inside(*at)).for_each(|(_, x)| *x = CANARY);
+        let product = |algorithm: Algorithm| {
+            let mut c = before.clone();
+            let gemm = Gemm { m, n, k, a: left, b: right, c: &mut c, layout, start };
+            if !algorithm.takes(&gemm) {
+                return None;
+            }
+            gemm.run(algorithm, isa);
+            Some(c)
+        };
+        let exact = product(Algorithm::Naive).expect("the naive product takes everything");
+        // Σ |a·b| ≤ k; each of k roundings is at most 2⁻²⁴ of the running sum.
+        let bound = (k as f32 + 2.0) * f32::EPSILON;
+        for algorithm in Algorithm::ALL {
+            let Some(computed) = product(algorithm) else { continue };
+            for (at, (&x, &y)) in computed.iter().zip(&exact).enumerate() {
+                assert!(
+                    if inside(at) { (x - y).abs() <= bound } else { x == CANARY },
+                    "{} {isa} {m}x{n}x{k} {layout:?} at {at}: {x} instead of {y}",
+                    algorithm.name()
+                );
+            }
+        }
     }
 }
 
@@ -253,11 +259,10 @@ fn a_short_operand_is_refused() {
         m: 2,
         n: 2,
         k: 3,
-        a: Strided { data: &a, row_stride: 3, column_stride: 1 },
-        b: &b,
-        b_stride: 2,
+        a: Left::Strided { data: &a, row_stride: 3, column_stride: 1 },
+        b: Right::Rows { data: &b, stride: 2 },
         c: &mut c,
-        c_stride: 2,
+        layout: Layout::Rows(2),
         start: Start::Zero,
     }
     .run(Algorithm::Tiled, Isa::best());
@@ -428,19 +433,57 @@ fn check_optimizer(isa: Isa, optimizer: &Optimizer, n: usize) {
 }
 
 #[test]
-fn transposing_moves_every_element() {
+fn rows_and_tiles_hold_the_same() {
     for isa in isas() {
-        for (rows, columns) in [(1, 1), (3, 5), (8, 8), (9, 17), (32, 13), (16, 784)] {
-            let (from_stride, to_stride) = (columns + 1, rows + 2);
-            let from = noise(9, rows * from_stride);
-            let mut to = vec![-5.0; columns * to_stride];
-            transpose(isa, rows, columns, &from, from_stride, &mut to, to_stride);
-            for j in 0..columns {
-                for i in 0..to_stride {
-                    let expected = if i < rows { from[i * from_stride + j] } else { -5.0 };
-                    assert_eq!(to[j * to_stride + i], expected);
-                }
+        for (columns, count) in [(1, 1), (3, 5), (8, 8), (9, 17), (13, 40), (70, 16), (16, 130)] {
+            for (panel, padding) in [(16, 0), (16, 11), (64, 3), (7, 1), (1000, 6)] {
+                check_layout(isa, columns, Tile { width: count + padding, rows: count, panel });
             }
         }
     }
+}
+
+fn check_layout(isa: Isa, columns: usize, tile: Tile) {
+    let data = noise(9, 200 * columns);
+    let numbers: Vec<u32> = (0..tile.rows as u32).map(|i| i * 67 % 200).collect();
+    for pick in [Pick::From(200 - tile.rows), Pick::Numbers(&numbers)] {
+        let rows = Rows { data: &data, columns, pick };
+        let row = |place: usize| &data[pick.row(place) * columns..][..columns];
+        let mut held = vec![-5.0; columns * tile.width];
+        rows_to_tile(isa, tile, rows, &mut held);
+        for lane in 0..tile.width {
+            for feature in 0..columns {
+                let x = if lane < tile.rows { row(lane)[feature] } else { 0.0 };
+                assert_eq!(held[tile.index(columns, feature, lane)], x, "{isa} {tile:?}");
+            }
+        }
+        let mut back = vec![-5.0; columns * tile.rows];
+        tile_to_rows(isa, tile, columns, &held, &mut back);
+        for (place, back) in back.chunks_exact(columns).enumerate() {
+            assert_eq!(back, row(place), "{isa} {tile:?}");
+        }
+        for panel in [16, 64, 5] {
+            let mut packed = vec![-5.0; columns * tile.width];
+            pack_rows(isa, tile, rows, panel, &mut packed);
+            // A tile of the transposed shape: features are rows, lanes columns.
+            let transposed = Tile { width: columns, rows: columns, panel };
+            for place in 0..tile.width {
+                for column in 0..columns {
+                    let x = if place < tile.rows { row(place)[column] } else { 0.0 };
+                    let at = transposed.index(tile.width, place, column);
+                    assert_eq!(packed[at], x, "{isa} {tile:?} {panel}");
+                }
+            }
+            let mut again = vec![-5.0; packed.len()];
+            pack_tile(isa, tile, columns, &held, panel, &mut again);
+            assert_eq!(again, packed, "{isa} {tile:?} {panel}");
+        }
+    }
+}
+
+#[test]
+#[should_panic(expected = "a row beyond the matrix")]
+fn a_row_beyond_the_matrix_is_refused() {
+    let rows = Rows { data: &[0.0; 6], columns: 2, pick: Pick::Numbers(&[0, 3]) };
+    rows_to_tile(Isa::best(), Tile::plain(8, 2), rows, &mut [0.0; 16]);
 }

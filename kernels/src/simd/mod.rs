@@ -42,6 +42,11 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// How many vectors the register file holds.
     const REGISTERS: usize;
 
+    /// Runs an operation in a function of its own, compiled for this
+    /// instruction set, where inlining would make the caller too large for the
+    /// compiler to keep its values in registers.
+    fn outlined<O: Op>(self, op: O) -> O::Output;
+
     /// Every lane `x`.
     fn splat(self, x: f32) -> Self::V;
     /// The first `LANES` elements. Panics where there are fewer.
@@ -150,24 +155,22 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn select(self, mask: Self::M, a: Self::V, b: Self::V) -> Self::V;
     /// The sum of the lanes, in a fixed order.
     fn sum(self, a: Self::V) -> f32;
+    /// The sums of the lanes of four vectors, each in one and the same order.
+    #[inline(always)]
+    fn sum4(self, v: [Self::V; 4]) -> [f32; 4] {
+        v.map(|v| self.sum(v))
+    }
     /// Every lane through a scalar function: for the few places where speed
     /// does not matter.
     fn map(self, a: Self::V, f: impl Fn(f32) -> f32) -> Self::V;
 
-    /// Transposes a block of 8 by 8: element (i, j) at `from + i·from_stride +
-    /// j` goes to `to + j·to_stride + i`.
+    /// Transposes a block of 8 by 8: element j of row i, at `from[i] + j`, goes
+    /// to `to + j·to_stride + i`.
     ///
     /// # Safety
-    /// The 8 rows of 8 f32 that `from` and its stride name must be valid for
-    /// reading, those that `to` and its stride name for writing, and the two
-    /// must not overlap.
-    unsafe fn transpose8(
-        self,
-        from: *const f32,
-        from_stride: usize,
-        to: *mut f32,
-        to_stride: usize,
-    );
+    /// 8 f32 at each of `from` must be valid for reading, the 8 rows of 8 that
+    /// `to` and its stride name for writing, and the two must not overlap.
+    unsafe fn transpose8(self, from: [*const f32; 8], to: *mut f32, to_stride: usize);
 
     /// −a
     #[inline(always)]

@@ -1,7 +1,7 @@
 //! The portable implementation, over `wide`: SSE2 on x86-64, NEON on Arm,
 //! SIMD128 on wasm, plain arrays elsewhere; AVX where the build targets it.
 
-use super::Simd;
+use super::{Op, Simd};
 use wide::{f32x8, i32x8};
 
 /// Vectors of 8 lanes on any CPU.
@@ -28,6 +28,10 @@ impl Simd for Portable {
     // SSE2 and NEON hold a vector of 8 in two registers.
     const REGISTERS: usize = 8;
 
+    #[inline(never)]
+    fn outlined<O: Op>(self, op: O) -> O::Output {
+        op.run(self)
+    }
     #[inline(always)]
     fn splat(self, x: f32) -> f32x8 {
         f32x8::splat(x)
@@ -166,15 +170,9 @@ impl Simd for Portable {
         ((a[0] + a[4]) + (a[2] + a[6])) + ((a[1] + a[5]) + (a[3] + a[7]))
     }
     #[inline(always)]
-    unsafe fn transpose8(
-        self,
-        from: *const f32,
-        from_stride: usize,
-        to: *mut f32,
-        to_stride: usize,
-    ) {
+    unsafe fn transpose8(self, from: [*const f32; 8], to: *mut f32, to_stride: usize) {
         // SAFETY: the caller vouches for 8 readable rows of 8.
-        let rows = std::array::from_fn(|i| unsafe { self.load_ptr(from.add(i * from_stride)) });
+        let rows = from.map(|row| unsafe { self.load_ptr(row) });
         for (j, column) in f32x8::transpose(rows).into_iter().enumerate() {
             // SAFETY: the caller vouches for 8 writable rows of 8.
             unsafe { self.store_ptr(column, to.add(j * to_stride)) }

@@ -1,6 +1,6 @@
 //! Two vectors as one.
 
-use super::Simd;
+use super::{Op, Simd};
 
 /// A vector of twice the lanes, made of two registers.
 ///
@@ -113,14 +113,23 @@ impl<S: Simd> Simd for Twice<S> {
         (self.0.map(a.0, &f), self.0.map(a.1, &f))
     }
     #[inline(always)]
-    unsafe fn transpose8(
-        self,
-        from: *const f32,
-        from_stride: usize,
-        to: *mut f32,
-        to_stride: usize,
-    ) {
+    fn outlined<O: Op>(self, op: O) -> O::Output {
+        self.0.outlined(OnTwice(op))
+    }
+    #[inline(always)]
+    unsafe fn transpose8(self, from: [*const f32; 8], to: *mut f32, to_stride: usize) {
         // SAFETY: the caller's promise is the same.
-        unsafe { self.0.transpose8(from, from_stride, to, to_stride) }
+        unsafe { self.0.transpose8(from, to, to_stride) }
+    }
+}
+
+/// An operation that was given for twice the lanes.
+struct OnTwice<O>(O);
+
+impl<O: Op> Op for OnTwice<O> {
+    type Output = O::Output;
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> O::Output {
+        self.0.run(Twice(s))
     }
 }

@@ -98,15 +98,9 @@ macro_rules! memory {
             unsafe { $store(to, v) }
         }
         #[inline(always)]
-        unsafe fn transpose8(
-            self,
-            from: *const f32,
-            from_stride: usize,
-            to: *mut f32,
-            to_stride: usize,
-        ) {
+        unsafe fn transpose8(self, from: [*const f32; 8], to: *mut f32, to_stride: usize) {
             // SAFETY: the token, which includes AVX2; the caller vouches for the memory.
-            unsafe { transpose8(from, from_stride, to, to_stride) }
+            unsafe { transpose8(from, to, to_stride) }
         }
     };
 }
@@ -144,6 +138,10 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    fn outlined<O: Op>(self, op: O) -> O::Output {
+        self.run(op)
+    }
+    #[inline(always)]
     fn splat(self, x: f32) -> __m256 {
         // SAFETY: the token.
         unsafe { _mm256_set1_ps(x) }
@@ -156,9 +154,26 @@ impl Simd for Avx2 {
     }
     #[inline(always)]
     unsafe fn store_first(self, v: __m256, to: *mut f32, n: usize) {
-        // SAFETY: the token; a masked store touches the first n elements
-        // alone, for which the caller vouches.
-        unsafe { _mm256_maskstore_ps(to, self.first(n), v) }
+        // By halves: a masked store takes dozens of cycles on AMD's cores.
+        // SAFETY: the token; the parts' lengths add up to n, for which the
+        // caller vouches.
+        unsafe {
+            if n >= 8 {
+                return _mm256_storeu_ps(to, v);
+            }
+            let (mut four, mut to) = (_mm256_castps256_ps128(v), to);
+            if n & 4 != 0 {
+                _mm_storeu_ps(to, four);
+                (four, to) = (_mm256_extractf128_ps::<1>(v), to.add(4));
+            }
+            if n & 2 != 0 {
+                _mm_storel_epi64(to.cast(), _mm_castps_si128(four));
+                (four, to) = (_mm_movehl_ps(four, four), to.add(2));
+            }
+            if n & 1 != 0 {
+                _mm_store_ss(to, four);
+            }
+        }
     }
     #[inline(always)]
     fn abs(self, a: __m256) -> __m256 {
@@ -250,6 +265,11 @@ impl Simd for Avx2 {
         }
     }
     #[inline(always)]
+    fn sum4(self, v: [__m256; 4]) -> [f32; 4] {
+        // SAFETY: the token.
+        unsafe { sum4(v) }
+    }
+    #[inline(always)]
     fn map(self, a: __m256, f: impl Fn(f32) -> f32) -> __m256 {
         let mut lanes = [0.0; 8];
         self.store(a, &mut lanes);
@@ -279,6 +299,10 @@ impl Simd for Avx512 {
         scale(a, n) = _mm512_scalef_ps(a, n);
     }
 
+    #[inline(always)]
+    fn outlined<O: Op>(self, op: O) -> O::Output {
+        self.run(op)
+    }
     #[inline(always)]
     fn splat(self, x: f32) -> __m512 {
         // SAFETY: the token.
@@ -338,11 +362,36 @@ impl Simd for Avx512 {
         unsafe { _mm512_reduce_add_ps(a) }
     }
     #[inline(always)]
+    fn sum4(self, v: [__m512; 4]) -> [f32; 4] {
+        // SAFETY: the token, which includes AVX2.
+        unsafe {
+            sum4(
+                v.map(|v| _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps::<1>(v))),
+            )
+        }
+    }
+    #[inline(always)]
     fn map(self, a: __m512, f: impl Fn(f32) -> f32) -> __m512 {
         let mut lanes = [0.0; 16];
         self.store(a, &mut lanes);
         self.load(&lanes.map(f))
     }
+}
+
+/// The sums of the lanes of four vectors: of neighbours, of pairs, of halves.
+///
+/// # Safety
+/// The CPU has AVX.
+#[inline(always)]
+unsafe fn sum4([a, b, c, d]: [__m256; 4]) -> [f32; 4] {
+    let mut sums = [0.0; 4];
+    // SAFETY: the caller vouches for the CPU; the array holds the four lanes.
+    unsafe {
+        let pairs = _mm256_hadd_ps(_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d));
+        let four = _mm_add_ps(_mm256_castps256_ps128(pairs), _mm256_extractf128_ps::<1>(pairs));
+        _mm_storeu_ps(sums.as_mut_ptr(), four);
+    }
+    sums
 }
 
 /// The mask whose first `n` lanes are set, n ≤ 16.
@@ -357,10 +406,10 @@ fn first16(n: usize) -> __mmask16 {
 /// # Safety
 /// The CPU has AVX; the memory is as [`Simd::transpose8`] says.
 #[inline(always)]
-unsafe fn transpose8(from: *const f32, from_stride: usize, to: *mut f32, to_stride: usize) {
+unsafe fn transpose8(from: [*const f32; 8], to: *mut f32, to_stride: usize) {
     // SAFETY: the caller vouches for the CPU and for 8 rows of 8 on both sides.
     unsafe {
-        let row = |i: usize| _mm256_loadu_ps(from.add(i * from_stride));
+        let row = |i: usize| _mm256_loadu_ps(from[i]);
         let (r0, r1, r2, r3) = (row(0), row(1), row(2), row(3));
         let (r4, r5, r6, r7) = (row(4), row(5), row(6), row(7));
         let (a0, a1) = (_mm256_unpacklo_ps(r0, r1), _mm256_unpackhi_ps(r0, r1));
