@@ -204,7 +204,8 @@ unsafe fn dots<S: Simd>(s: S, part: &Part, data: *const f32, x: *const f32, y: *
             }
             while at < inputs {
                 let n = S::LANES.min(inputs - at);
-                let part = if n == S::LANES { s.load_ptr(x.add(at)) } else { s.load_first(x.add(at), n) };
+                let part =
+                    if n == S::LANES { s.load_ptr(x.add(at)) } else { s.load_first(x.add(at), n) };
                 a = s.mul_add(s.load_ptr(w.add(at)), part, a);
                 at += n;
             }
@@ -392,7 +393,8 @@ unsafe fn softmax<S: Simd>(s: S, y: *mut f32, outputs: usize) {
     // SAFETY: the outputs are the caller's, and exclusively so.
     let row = unsafe { std::slice::from_raw_parts_mut(y, outputs) };
     // NaN wins: a diverged net must not look healthy.
-    let max = row.iter().fold(f32::NEG_INFINITY, |max, &x| if x > max || x.is_nan() { x } else { max });
+    let max =
+        row.iter().fold(f32::NEG_INFINITY, |max, &x| if x > max || x.is_nan() { x } else { max });
     let mut total = s.splat(0.0);
     for part in row.chunks_mut(S::LANES) {
         let e = exp(s, s.sub(s.load_partial(part), s.splat(max)));

@@ -227,6 +227,10 @@ impl Op for Memory {
         }
         // Small whole numbers: exact in any order.
         assert_eq!(s.sum(ramp), (S::LANES * (S::LANES + 1) / 2) as f32);
+        let sums = s.sum4([ramp, s.splat(1.0), s.neg(ramp), s.add(ramp, ramp)]);
+        let one = s.sum(ramp);
+        assert_eq!(sums, [one, S::LANES as f32, -one, 2.0 * one]);
+        assert_eq!(s.outlined(Lanes), S::LANES);
         let mut lanes = vec![0.0; S::LANES];
         s.store(s.splat(2.5), &mut lanes);
         assert!(lanes.iter().all(|&x| x == 2.5));
@@ -244,6 +248,16 @@ impl Op for Memory {
             let expected = if column < 8 { block[column * from_stride + row] } else { CANARY };
             assert_eq!(x, expected);
         }
+    }
+}
+
+struct Lanes;
+
+impl Op for Lanes {
+    type Output = usize;
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) -> usize {
+        S::LANES
     }
 }
 
