@@ -71,64 +71,282 @@ impl Panel {
     }
 }
 
-/// `to[j·to_stride + i] = from[i·from_stride + j]` for i < rows, j < columns:
-/// row-major to feature-major and back.
+/// Rows of a matrix, row-major, which a tile takes.
+#[derive(Debug, Clone, Copy)]
+pub struct Rows<'a> {
+    /// The matrix.
+    pub data: &'a [f32],
+    /// Elements of a row.
+    pub columns: usize,
+    /// Which rows.
+    pub pick: Pick<'a>,
+}
+
+/// Which rows of a matrix a tile takes, as many as it has rows.
+#[derive(Debug, Clone, Copy)]
+pub enum Pick<'a> {
+    /// Those from this one on.
+    From(usize),
+    /// Those of these numbers, in any order.
+    Numbers(&'a [u32]),
+}
+
+impl<'a> Pick<'a> {
+    /// The number of a row.
+    #[inline(always)]
+    pub fn row(self, place: usize) -> usize {
+        match self {
+            Pick::From(first) => first + place,
+            Pick::Numbers(numbers) => numbers[place] as usize,
+        }
+    }
+
+    /// The rows from one place on.
+    pub fn skip(self, places: usize) -> Pick<'a> {
+        match self {
+            Pick::From(first) => Pick::From(first + places),
+            Pick::Numbers(numbers) => Pick::Numbers(&numbers[places..]),
+        }
+    }
+}
+
+impl Rows<'_> {
+    /// What the unsafe code below relies on: the first `count` rows lie within
+    /// the matrix.
+    fn check(&self, count: usize) {
+        let held = self.data.len() / self.columns.max(1);
+        let fits = match self.pick {
+            Pick::From(first) => first.checked_add(count).is_some_and(|end| end <= held),
+            Pick::Numbers(numbers) => numbers[..count].iter().all(|&row| (row as usize) < held),
+        };
+        assert!(fits, "a row beyond the matrix");
+    }
+
+    /// A row, from a column on; `place` was checked.
+    #[inline(always)]
+    fn at(&self, place: usize, column: usize) -> *const f32 {
+        self.data.as_ptr().wrapping_add(self.pick.row(place) * self.columns + column)
+    }
+}
+
+/// The side of the blocks that are transposed in registers.
+const BLOCK: usize = 8;
+
+/// A tile from rows: their columns become features; padding lanes get 0.
 ///
 /// # Panics
-/// Where a slice is too short for its shape.
-pub fn transpose(
-    isa: Isa,
-    rows: usize,
-    columns: usize,
-    from: &[f32],
-    from_stride: usize,
-    to: &mut [f32],
-    to_stride: usize,
-) {
-    if rows == 0 || columns == 0 {
-        return;
-    }
-    assert!(from_stride >= columns && from.len() >= (rows - 1) * from_stride + columns);
-    assert!(to_stride >= rows && to.len() >= (columns - 1) * to_stride + rows);
-    isa.run(Transpose { rows, columns, from, from_stride, to, to_stride });
+/// Where the tile's rows lie beyond the matrix, or `to` is not a tile of as
+/// many features as the rows have columns.
+pub fn rows_to_tile(isa: Isa, tile: Tile, rows: Rows<'_>, to: &mut [f32]) {
+    rows.check(tile.rows);
+    assert_eq!(to.len(), rows.columns * tile.width);
+    isa.run(RowsToTile { tile, rows, to });
 }
 
-struct Transpose<'a> {
-    rows: usize,
-    columns: usize,
-    from: &'a [f32],
-    from_stride: usize,
+struct RowsToTile<'a> {
+    tile: Tile,
+    rows: Rows<'a>,
     to: &'a mut [f32],
-    to_stride: usize,
 }
 
-impl Op for Transpose<'_> {
+impl Op for RowsToTile<'_> {
     type Output = ();
-    /// Blocks of 8 by 8, then the edges one by one.
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        const BLOCK: usize = 8;
-        let Transpose { rows, columns, from, from_stride, to, to_stride } = self;
-        let (whole_rows, whole_columns) = (rows - rows % BLOCK, columns - columns % BLOCK);
-        for i in (0..whole_rows).step_by(BLOCK) {
-            for j in (0..whole_columns).step_by(BLOCK) {
-                // SAFETY: i + 8 ≤ rows and j + 8 ≤ columns; `transpose` has
-                // checked that all rows and columns lie within their slices,
-                // and `to` is borrowed exclusively.
-                unsafe {
-                    s.transpose8(
-                        from.as_ptr().add(i * from_stride + j),
-                        from_stride,
-                        to.as_mut_ptr().add(j * to_stride + i),
-                        to_stride,
-                    );
+        static ZEROS: [f32; BLOCK] = [0.0; BLOCK];
+        let RowsToTile { tile, rows, to } = self;
+        let columns = rows.columns;
+        for panel in tile.panels() {
+            let to = &mut to[panel.of(columns)];
+            let mut lane = 0;
+            // The last block of columns begins where it ends with the row,
+            // and writes some elements again.
+            while columns >= BLOCK && lane + BLOCK <= panel.width {
+                for column in (0..columns).step_by(BLOCK) {
+                    let column = column.min(columns - BLOCK);
+                    let from = std::array::from_fn(|i| match lane + i < panel.rows {
+                        true => rows.at(panel.first + lane + i, column),
+                        false => ZEROS.as_ptr(),
+                    });
+                    let to = to[column * panel.width + lane..].as_mut_ptr();
+                    // SAFETY: column + 8 ≤ columns, and the rows lie within the
+                    // matrix (Rows::check); features column..column + 8 and
+                    // lanes lane..lane + 8 lie within the panel.
+                    unsafe { s.transpose8(from, to, panel.width) };
+                }
+                lane += BLOCK;
+            }
+            for lane in lane..panel.width {
+                if lane < panel.rows {
+                    let row = rows.pick.row(panel.first + lane) * columns;
+                    let row = &rows.data[row..row + columns];
+                    for (to, &x) in to[lane..].iter_mut().step_by(panel.width).zip(row) {
+                        *to = x;
+                    }
+                } else {
+                    to[lane..].iter_mut().step_by(panel.width).for_each(|to| *to = 0.0);
                 }
             }
         }
-        for i in 0..rows {
-            let start = if i < whole_rows { whole_columns } else { 0 };
-            for j in start..columns {
-                to[j * to_stride + i] = from[i * from_stride + j];
+    }
+}
+
+/// Rows from a tile: `out` is `[rows, features]`, row-major.
+///
+/// # Panics
+/// Where `from` is not a tile of so many features, or `out` has not one row a
+/// row.
+pub fn tile_to_rows(isa: Isa, tile: Tile, features: usize, from: &[f32], out: &mut [f32]) {
+    assert!(from.len() == features * tile.width && out.len() == features * tile.rows);
+    isa.run(TileToRows { tile, features, from, out });
+}
+
+struct TileToRows<'a> {
+    tile: Tile,
+    features: usize,
+    from: &'a [f32],
+    out: &'a mut [f32],
+}
+
+impl Op for TileToRows<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let TileToRows { tile, features, from, out } = self;
+        for panel in tile.panels() {
+            let from = &from[panel.of(features)];
+            let out = &mut out[panel.first.min(tile.rows) * features..][..panel.rows * features];
+            if features == 1 {
+                out.copy_from_slice(&from[..panel.rows]);
+                continue;
+            }
+            let mut lane = 0;
+            while features >= BLOCK && lane + BLOCK <= panel.rows {
+                for feature in (0..features).step_by(BLOCK) {
+                    let feature = feature.min(features - BLOCK);
+                    let at = feature * panel.width + lane;
+                    let from = std::array::from_fn(|i| from[at + i * panel.width..].as_ptr());
+                    let to = out[lane * features + feature..].as_mut_ptr();
+                    // SAFETY: features feature..feature + 8 and lanes
+                    // lane..lane + 8 lie within the panel, and these rows
+                    // within `out`.
+                    unsafe { s.transpose8(from, to, features) };
+                }
+                lane += BLOCK;
+            }
+            for (row, out) in out.chunks_exact_mut(features).enumerate().skip(lane) {
+                for (out, &x) in out.iter_mut().zip(from[row..].iter().step_by(panel.width)) {
+                    *out = x;
+                }
+            }
+        }
+    }
+}
+
+/// Rows in panels of columns, each `[width][columns of the panel]`, from a
+/// matrix: what a weight gradient reads. Rows that are padding get 0.
+///
+/// # Panics
+/// Where the tile's rows lie beyond the matrix, or `to` has not one row a lane.
+pub fn pack_rows(isa: Isa, tile: Tile, rows: Rows<'_>, panel: usize, to: &mut [f32]) {
+    rows.check(tile.rows);
+    assert!(panel > 0 && to.len() == rows.columns * tile.width);
+    isa.run(PackRows { tile, rows, panel, to });
+}
+
+struct PackRows<'a> {
+    tile: Tile,
+    rows: Rows<'a>,
+    panel: usize,
+    to: &'a mut [f32],
+}
+
+impl Op for PackRows<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let PackRows { tile, rows, panel, to } = self;
+        let columns = rows.columns;
+        for place in 0..tile.width {
+            for first in (0..columns).step_by(panel) {
+                let width = panel.min(columns - first);
+                let to = &mut to[first * tile.width + place * width..][..width];
+                if place >= tile.rows {
+                    to.fill(0.0);
+                    continue;
+                }
+                let from = rows.at(place, first);
+                for column in (0..width).step_by(S::LANES) {
+                    let n = S::LANES.min(width - column);
+                    let from = from.wrapping_add(column);
+                    let to = to[column..].as_mut_ptr();
+                    // SAFETY: column + n ≤ width, the row lies within the
+                    // matrix (Rows::check), `to` was just cut to the width.
+                    unsafe {
+                        match n == S::LANES {
+                            true => s.store_ptr(s.load_ptr(from), to),
+                            false => s.store_first(s.load_first(from, n), to, n),
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The same from a tile of so many features, padding lanes as they are.
+///
+/// # Panics
+/// Where the lengths differ from a tile's.
+pub fn pack_tile(
+    isa: Isa,
+    tile: Tile,
+    features: usize,
+    from: &[f32],
+    panel: usize,
+    to: &mut [f32],
+) {
+    assert!(panel > 0 && from.len() == features * tile.width && to.len() == from.len());
+    isa.run(PackTile { tile, features, from, panel, to });
+}
+
+struct PackTile<'a> {
+    tile: Tile,
+    features: usize,
+    from: &'a [f32],
+    panel: usize,
+    to: &'a mut [f32],
+}
+
+impl Op for PackTile<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let PackTile { tile, features, from, panel, to } = self;
+        for lanes in tile.panels() {
+            let from = &from[lanes.of(features)];
+            for first in (0..features).step_by(panel) {
+                let width = panel.min(features - first);
+                let to = &mut to[first * tile.width + lanes.first * width..][..lanes.width * width];
+                let from = &from[first * lanes.width..][..lanes.width * width];
+                let mut lane = 0;
+                while width >= BLOCK && lane + BLOCK <= lanes.width {
+                    for feature in (0..width).step_by(BLOCK) {
+                        let feature = feature.min(width - BLOCK);
+                        let at = feature * lanes.width + lane;
+                        let from = std::array::from_fn(|i| from[at + i * lanes.width..].as_ptr());
+                        let to = to[lane * width + feature..].as_mut_ptr();
+                        // SAFETY: features feature..feature + 8 and lanes
+                        // lane..lane + 8 lie within both blocks.
+                        unsafe { s.transpose8(from, to, width) };
+                    }
+                    lane += BLOCK;
+                }
+                for (lane, to) in to.chunks_exact_mut(width).enumerate().skip(lane) {
+                    for (to, &x) in to.iter_mut().zip(from[lane..].iter().step_by(lanes.width)) {
+                        *to = x;
+                    }
+                }
             }
         }
     }

@@ -118,20 +118,13 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// does not matter.
     fn map(self, a: Self::V, f: impl Fn(f32) -> f32) -> Self::V;
 
-    /// Transposes a block of 8 by 8: element (i, j) at `from + i·from_stride +
-    /// j` goes to `to + j·to_stride + i`.
+    /// Transposes a block of 8 by 8: element j of row i, at `from[i] + j`, goes
+    /// to `to + j·to_stride + i`.
     ///
     /// # Safety
-    /// The 8 rows of 8 f32 that `from` and its stride name must be valid for
-    /// reading, those that `to` and its stride name for writing, and the two
-    /// must not overlap.
-    unsafe fn transpose8(
-        self,
-        from: *const f32,
-        from_stride: usize,
-        to: *mut f32,
-        to_stride: usize,
-    );
+    /// 8 f32 at each of `from` must be valid for reading, the 8 rows of 8 that
+    /// `to` and its stride name for writing, and the two must not overlap.
+    unsafe fn transpose8(self, from: [*const f32; 8], to: *mut f32, to_stride: usize);
 
     /// −a
     #[inline(always)]

@@ -152,15 +152,9 @@ impl Simd for Portable {
         ((a[0] + a[4]) + (a[2] + a[6])) + ((a[1] + a[5]) + (a[3] + a[7]))
     }
     #[inline(always)]
-    unsafe fn transpose8(
-        self,
-        from: *const f32,
-        from_stride: usize,
-        to: *mut f32,
-        to_stride: usize,
-    ) {
+    unsafe fn transpose8(self, from: [*const f32; 8], to: *mut f32, to_stride: usize) {
         // SAFETY: the caller vouches for 8 readable rows of 8.
-        let rows = std::array::from_fn(|i| unsafe { self.load_ptr(from.add(i * from_stride)) });
+        let rows = from.map(|row| unsafe { self.load_ptr(row) });
         for (j, column) in f32x8::transpose(rows).into_iter().enumerate() {
             // SAFETY: the caller vouches for 8 writable rows of 8.
             unsafe { self.store_ptr(column, to.add(j * to_stride)) }

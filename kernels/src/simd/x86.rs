@@ -98,15 +98,9 @@ macro_rules! memory {
             unsafe { $store(to, v) }
         }
         #[inline(always)]
-        unsafe fn transpose8(
-            self,
-            from: *const f32,
-            from_stride: usize,
-            to: *mut f32,
-            to_stride: usize,
-        ) {
+        unsafe fn transpose8(self, from: [*const f32; 8], to: *mut f32, to_stride: usize) {
             // SAFETY: the token, which includes AVX2; the caller vouches for the memory.
-            unsafe { transpose8(from, from_stride, to, to_stride) }
+            unsafe { transpose8(from, to, to_stride) }
         }
     };
 }
@@ -373,10 +367,10 @@ fn first16(n: usize) -> __mmask16 {
 /// # Safety
 /// The CPU has AVX; the memory is as [`Simd::transpose8`] says.
 #[inline(always)]
-unsafe fn transpose8(from: *const f32, from_stride: usize, to: *mut f32, to_stride: usize) {
+unsafe fn transpose8(from: [*const f32; 8], to: *mut f32, to_stride: usize) {
     // SAFETY: the caller vouches for the CPU and for 8 rows of 8 on both sides.
     unsafe {
-        let row = |i: usize| _mm256_loadu_ps(from.add(i * from_stride));
+        let row = |i: usize| _mm256_loadu_ps(from[i]);
         let (r0, r1, r2, r3) = (row(0), row(1), row(2), row(3));
         let (r4, r5, r6, r7) = (row(4), row(5), row(6), row(7));
         let (a0, a1) = (_mm256_unpacklo_ps(r0, r1), _mm256_unpackhi_ps(r0, r1));

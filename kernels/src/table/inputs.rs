@@ -43,7 +43,7 @@ pub struct Setting {
     pub data: Data,
     /// Which hyperparameters, below [`Row::variants`](super::Row::variants):
     /// 0 for the defaults, 1 for others with flags off, 2 with flags on. For
-    /// a product, what it is added to and how its operands lie.
+    /// products and moves, another one of the ways that they can be called.
     pub variant: usize,
 }
 

@@ -34,6 +34,7 @@ mod products;
 
 pub use accuracy::{Accuracy, Mismatch, ulps};
 pub use inputs::{Buffer, Data, Placement, SPECIAL, Setting, noise};
+pub use layouts::Move;
 pub use products::Product;
 
 use crate::gemm::Algorithm;
@@ -71,8 +72,8 @@ pub enum Operation {
     Update(OptimizerKind),
     /// A product of a layer: [`crate::gemm::Gemm::run`].
     Product(Product),
-    /// [`crate::layout::transpose`]
-    Transpose,
+    /// Rows to a tile and back, and what weight gradients read.
+    Move(Move),
     /// [`crate::layout::sum_features`]
     SumFeatures,
 }
@@ -108,7 +109,8 @@ impl Operation {
         }
         all.extend(OptimizerKind::ALL.iter().map(|&kind| Operation::Update(kind)));
         all.extend(Product::ALL.map(Operation::Product));
-        all.extend([Operation::Transpose, Operation::SumFeatures]);
+        all.extend(Move::ALL.map(Operation::Move));
+        all.push(Operation::SumFeatures);
         all
     }
 
@@ -127,7 +129,7 @@ impl Operation {
             Operation::SoftmaxCrossEntropy => "cross_entropy_softmax".to_owned(),
             Operation::Update(kind) => kind.name().to_owned(),
             Operation::Product(product) => product.name().to_owned(),
-            Operation::Transpose => "transpose".to_owned(),
+            Operation::Move(of) => of.name().to_owned(),
             Operation::SumFeatures => "sum_features".to_owned(),
         }
     }
@@ -219,6 +221,7 @@ impl Row {
             | Operation::LossThrough(..)
             | Operation::CrossEntropy
             | Operation::SoftmaxCrossEntropy
+            | Operation::Move(_)
             | Operation::SumFeatures => 2,
             Operation::Product(Product::Forward) => 2,
             Operation::Product(Product::InputGradient) => 1,
@@ -236,7 +239,9 @@ impl Row {
             | Operation::Multiply => vec![Size::Elements(4096)],
             Operation::Update(_) => vec![Size::Elements(16_384)],
             Operation::Product(_) => products::sizes(self.algorithm),
-            Operation::Transpose => vec![Size::Matrix { rows: 256, columns: 64 }],
+            Operation::Move(_) => {
+                vec![Size::Tile { features: 64, width: 256, rows: 256, panel: 16 }]
+            }
             _ => vec![Size::Tile { features: 10, width: 256, rows: 256, panel: 256 }],
         }
     }
@@ -251,7 +256,7 @@ impl Row {
     }
 
     /// Sizes around a length of `n`: elements, rows of a tile (without and
-    /// with padding), a side of a matrix or of a product.
+    /// with padding), a side of a layer.
     pub fn edge_sizes(&self, n: usize) -> Vec<Size> {
         match self.operation {
             Operation::Value(_)
@@ -264,13 +269,14 @@ impl Row {
                 Size::Layer { inputs: 3, outputs: n, rows: 33 },
                 Size::Layer { inputs: 10, outputs: 7, rows: n },
             ],
-            Operation::Transpose => [(n, 3), (n, 8), (n, 17), (9, n)]
-                .map(|(rows, columns)| Size::Matrix { rows, columns })
-                .to_vec(),
             _ => {
                 // Padded to whole vectors; without padding; in panels that
                 // are not all of one width.
-                let features = 1 + n % 9;
+                let features = match self.operation {
+                    // Blocks of 8 features, and what is beside them.
+                    Operation::Move(_) => 1 + n % 19,
+                    _ => 1 + n % 9,
+                };
                 let padded = (n + 1).next_multiple_of(16);
                 let mut shapes = vec![(padded, padded), (padded, 24)];
                 if n > 0 {
@@ -293,7 +299,6 @@ impl Row {
         match size {
             Size::Elements(n) => n as f64,
             Size::Tile { features, rows, .. } => (features * rows) as f64,
-            Size::Matrix { rows, columns } => (rows * columns) as f64,
             Size::Layer { inputs, outputs, rows } => 2.0 * (inputs * outputs * rows) as f64,
         }
     }
@@ -343,8 +348,8 @@ impl Row {
                 let algorithm = self.algorithm.expect("a product's row has an algorithm");
                 Box::new(products::Layer::new(product, algorithm, isa, size, setting))
             }
-            (Operation::Transpose, Size::Matrix { rows, columns }) => {
-                Box::new(layouts::Transpose::new(isa, rows, columns, setting))
+            (Operation::Move(of), Size::Tile { .. }) => {
+                Box::new(layouts::Moved::new(of, isa, size, setting))
             }
             (Operation::SumFeatures, Size::Tile { .. }) => {
                 Box::new(layouts::SumFeatures::new(isa, size, setting))
@@ -370,13 +375,6 @@ pub enum Size {
         /// Lanes of a panel: see [`crate::layout::Tile`].
         panel: usize,
     },
-    /// A matrix.
-    Matrix {
-        /// Rows.
-        rows: usize,
-        /// Columns.
-        columns: usize,
-    },
     /// A dense layer on a tile of so many rows.
     Layer {
         /// Features that go in.
@@ -389,8 +387,8 @@ pub enum Size {
 }
 
 impl fmt::Display for Size {
-    /// `4096`, `10x256`, `256x64`, `784-128x32`: elements; features by rows;
-    /// rows by columns; inputs-outputs by rows.
+    /// `4096`, `10x256`, `784-128x32`: elements; features by rows (of so many
+    /// lanes, in panels of so many); inputs-outputs by rows.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Size::Elements(n) => write!(f, "{n}"),
@@ -401,7 +399,6 @@ impl fmt::Display for Size {
                 }
                 if panel < width { write!(f, "/{panel}") } else { Ok(()) }
             }
-            Size::Matrix { rows, columns } => write!(f, "{rows}x{columns}"),
             Size::Layer { inputs, outputs, rows } => write!(f, "{inputs}-{outputs}x{rows}"),
         }
     }
