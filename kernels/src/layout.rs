@@ -122,10 +122,10 @@ impl Rows<'_> {
         assert!(fits, "a row beyond the matrix");
     }
 
-    /// A row, from a column on; `place` was checked.
+    /// Where a row begins; `place` was checked.
     #[inline(always)]
-    fn at(&self, place: usize, column: usize) -> *const f32 {
-        self.data.as_ptr().wrapping_add(self.pick.row(place) * self.columns + column)
+    fn at(&self, place: usize) -> *const f32 {
+        self.data.as_ptr().wrapping_add(self.pick.row(place) * self.columns)
     }
 }
 
@@ -162,12 +162,16 @@ impl Op for RowsToTile<'_> {
             // The last block of columns begins where it ends with the row,
             // and writes some elements again.
             while columns >= BLOCK && lane + BLOCK <= panel.width {
+                let (live, first) = (panel.rows.saturating_sub(lane), panel.first + lane);
+                let from: [*const f32; BLOCK] = std::array::from_fn(|i| match i < live {
+                    true => rows.at(first + i),
+                    false => ZEROS.as_ptr(),
+                });
+                // Padding reads the same zeros for every block of columns.
+                let step: [usize; BLOCK] = std::array::from_fn(|i| usize::from(i < live));
                 for column in (0..columns).step_by(BLOCK) {
                     let column = column.min(columns - BLOCK);
-                    let from = std::array::from_fn(|i| match lane + i < panel.rows {
-                        true => rows.at(panel.first + lane + i, column),
-                        false => ZEROS.as_ptr(),
-                    });
+                    let from = std::array::from_fn(|i| from[i].wrapping_add(step[i] * column));
                     let to = to[column * panel.width + lane..].as_mut_ptr();
                     // SAFETY: column + 8 ≤ columns, and the rows lie within the
                     // matrix (Rows::check); features column..column + 8 and
@@ -267,25 +271,24 @@ impl Op for PackRows<'_> {
     fn run<S: Simd>(self, s: S) {
         let PackRows { tile, rows, panel, to } = self;
         let columns = rows.columns;
+        let to = to.as_mut_ptr();
         for place in 0..tile.width {
+            let row = (place < tile.rows).then(|| rows.at(place));
             for first in (0..columns).step_by(panel) {
                 let width = panel.min(columns - first);
-                let to = &mut to[first * tile.width + place * width..][..width];
-                if place >= tile.rows {
-                    to.fill(0.0);
-                    continue;
-                }
-                let from = rows.at(place, first);
+                let to = to.wrapping_add(first * tile.width + place * width);
                 for column in (0..width).step_by(S::LANES) {
                     let n = S::LANES.min(width - column);
-                    let from = from.wrapping_add(column);
-                    let to = to[column..].as_mut_ptr();
                     // SAFETY: column + n ≤ width, the row lies within the
-                    // matrix (Rows::check), `to` was just cut to the width.
+                    // matrix (Rows::check), and place `place` of a panel of
+                    // so many columns within `to` (pack_rows).
                     unsafe {
-                        match n == S::LANES {
-                            true => s.store_ptr(s.load_ptr(from), to),
-                            false => s.store_first(s.load_first(from, n), to, n),
+                        let from = row.map(|row| row.wrapping_add(first + column));
+                        let to = to.wrapping_add(column);
+                        match (from, n == S::LANES) {
+                            (Some(from), true) => s.store_ptr(s.load_ptr(from), to),
+                            (Some(from), false) => s.store_first(s.load_first(from, n), to, n),
+                            (None, _) => s.store_first(s.splat(0.0), to, n),
                         }
                     }
                 }
@@ -372,22 +375,33 @@ impl Op for SumFeatures<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let features = self.sums.len();
-        for (feature, sum) in self.sums.iter_mut().enumerate() {
-            let mut total = s.splat(0.0);
-            for panel in self.tile.panels() {
-                let lanes = &self.d[panel.of(features)][feature * panel.width..][..panel.width];
-                let mut chunks = lanes.chunks_exact(S::LANES);
-                for chunk in &mut chunks {
-                    total = s.add(total, s.load(chunk));
-                }
-                let rest = chunks.remainder();
-                if !rest.is_empty() {
-                    total = s.add(total, s.load_partial(rest));
+        const FEATURES: usize = 4;
+        let SumFeatures { tile, d, sums, accumulate } = self;
+        let features = sums.len();
+        let zero = s.splat(0.0);
+        for (group, sums) in sums.chunks_mut(FEATURES).enumerate() {
+            // The last features of a group of fewer are read again, for nothing.
+            let offset = |i: usize| group * FEATURES + i.min(sums.len() - 1);
+            let (mut a, mut b, mut c, mut e) = (zero, zero, zero, zero);
+            for panel in tile.panels() {
+                let at = d.as_ptr().wrapping_add(panel.first * features);
+                for lane in (0..panel.width).step_by(S::LANES) {
+                    let n = S::LANES.min(panel.width - lane);
+                    let load = |i: usize| {
+                        let at = at.wrapping_add(offset(i) * panel.width + lane);
+                        // SAFETY: n lanes of a feature of the panel, which lies
+                        // within the tile (sum_features has checked its length).
+                        unsafe { if n == S::LANES { s.load_ptr(at) } else { s.load_first(at, n) } }
+                    };
+                    a = s.add(a, load(0));
+                    b = s.add(b, load(1));
+                    c = s.add(c, load(2));
+                    e = s.add(e, load(3));
                 }
             }
-            let start = if self.accumulate { *sum } else { 0.0 };
-            *sum = start + s.sum(total);
+            for (sum, total) in sums.iter_mut().zip(s.sum4([a, b, c, e])) {
+                *sum = if accumulate { *sum + total } else { total };
+            }
         }
     }
 }

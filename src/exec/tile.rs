@@ -3,8 +3,8 @@
 use super::{Batch, Rows, Targets};
 use crate::check::model::Activation;
 use crate::plan::{Buffer, BufferId, Plan, Program, SlopeOf, Step};
-use mlpc_kernels::gemm::{Algorithm, Gemm, Start, Strided};
-use mlpc_kernels::layout::{Tile, sum_features, transpose};
+use mlpc_kernels::gemm::{Algorithm, Gemm, Right};
+use mlpc_kernels::layout::{self, Pick, Tile, sum_features};
 use mlpc_kernels::{loss, unary};
 use std::ops::Range;
 
@@ -15,6 +15,17 @@ pub(super) struct TileInput<'a> {
     pub(super) rows: Range<usize>,
     /// What the loss's gradient is multiplied by.
     pub(super) scale: f32,
+}
+
+impl<'a> TileInput<'a> {
+    /// The tile's rows of a matrix with a row a row of the table.
+    fn rows(&self, data: &'a [f32], columns: usize) -> layout::Rows<'a> {
+        let pick = match self.batch.rows {
+            Rows::Range(start, _) => Pick::From(start + self.rows.start),
+            Rows::Numbers(numbers) => Pick::Numbers(&numbers[self.rows.clone()]),
+        };
+        layout::Rows { data, columns, pick }
+    }
 }
 
 /// The gradient of the tile's shard.
@@ -44,7 +55,7 @@ pub(super) fn run_tile(
     mut gradients: Gradients<'_>,
 ) -> f64 {
     let rows = input.rows.len();
-    let tile = Tile::plain(plan.lanes(rows), rows);
+    let tile = plan.tile(rows);
     let targets = load_targets(plan, &input, tile, targets, classes);
     let mut work = Work { plan, program: &plan.train, parameters, tile, arena };
     let mut total = 0.0;
@@ -78,7 +89,7 @@ pub(super) fn predict_tile(
     out: &mut [f32],
 ) {
     let rows = features.len() / plan.inputs;
-    let tile = Tile::plain(plan.lanes(rows), rows);
+    let tile = plan.tile(rows);
     let program = &plan.predict;
     let mut work = Work { plan, program, parameters, tile, arena };
     for step in &program.steps {
@@ -89,10 +100,10 @@ pub(super) fn predict_tile(
     }
     let output = program.output.expect("a prediction has an output");
     let p = work.get(output);
-    transpose(plan.options.isa, plan.outputs, rows, p, tile.width, out, plan.outputs);
+    layout::tile_to_rows(plan.options.isa, tile, plan.outputs, p, out);
 }
 
-/// The tile's targets: numbers feature-major with zeros in padding lanes.
+/// The tile's targets: numbers as a tile with zeros in padding lanes.
 fn load_targets<'t>(
     plan: &Plan,
     input: &TileInput<'_>,
@@ -103,13 +114,8 @@ fn load_targets<'t>(
     match input.batch.targets {
         Targets::Values(y) => {
             let values = &mut values[..plan.outputs * tile.width];
-            values.fill(0.0);
-            for (lane, place) in input.rows.clone().enumerate() {
-                let row = input.batch.rows.at(place) * plan.outputs;
-                for (feature, &y) in y[row..row + plan.outputs].iter().enumerate() {
-                    values[feature * tile.width + lane] = y;
-                }
-            }
+            let rows = input.rows(y, plan.outputs);
+            layout::rows_to_tile(plan.options.isa, tile, rows, values);
             Targets::Values(values)
         }
         Targets::Classes(all) => {
@@ -151,30 +157,18 @@ impl Work<'_> {
 
     fn load(&mut self, x: BufferId, rows: Option<BufferId>, input: &TileInput<'_>) {
         let (plan, tile) = (self.plan, self.tile);
-        let inputs = plan.inputs;
-        let features = input.batch.features;
-        // Rows are copied together first: the weight gradient reads them so.
-        let rows = rows.expect("training keeps the batch's rows");
-        let [x, rows] = self.several([x, rows]);
-        match input.batch.rows {
-            Rows::Range(start, _) => {
-                let from = (start + input.rows.start) * inputs;
-                rows[..tile.rows * inputs]
-                    .copy_from_slice(&features[from..from + tile.rows * inputs]);
-            }
-            Rows::Numbers(numbers) => {
-                for (to, &row) in rows.chunks_exact_mut(inputs).zip(&numbers[input.rows.clone()]) {
-                    let from = row as usize * inputs;
-                    to.copy_from_slice(&features[from..from + inputs]);
-                }
-            }
+        let isa = plan.options.isa;
+        let features = input.rows(input.batch.features, plan.inputs);
+        layout::rows_to_tile(isa, tile, features, self.get_mut(x));
+        if let Some(rows) = rows {
+            layout::pack_rows(isa, tile, features, plan.panel, self.get_mut(rows));
         }
-        to_features(plan, tile, &rows[..tile.rows * inputs], x);
     }
 
     fn load_rows(&mut self, x: BufferId, features: &[f32]) {
         let (plan, tile) = (self.plan, self.tile);
-        to_features(plan, tile, features, self.get_mut(x));
+        let rows = layout::Rows { data: features, columns: plan.inputs, pick: Pick::From(0) };
+        layout::rows_to_tile(plan.options.isa, tile, rows, self.get_mut(x));
     }
 
     fn forward_or_slope(&mut self, step: &Step) {
@@ -195,10 +189,13 @@ impl Work<'_> {
                 let range = self.plan.tensors[bias].range.clone();
                 let bias = &self.parameters[range];
                 let [x, z] = self.several([x, z]);
-                let features = x.chunks_exact(tile.width).zip(z.chunks_exact_mut(tile.width));
-                for ((x, z), b) in features.zip(bias) {
-                    for (z, x) in z.iter_mut().zip(x) {
-                        *z = x + b;
+                for panel in tile.panels() {
+                    let range = panel.of(bias.len());
+                    let x = x[range.clone()].chunks_exact(panel.width);
+                    for ((x, z), b) in x.zip(z[range].chunks_exact_mut(panel.width)).zip(bias) {
+                        for (z, x) in z.iter_mut().zip(x) {
+                            *z = x + b;
+                        }
                     }
                 }
             }
@@ -255,46 +252,21 @@ impl Work<'_> {
         z: BufferId,
         algorithm: Algorithm,
     ) {
-        let (plan, lanes, parameters) = (self.plan, self.tile.width, self.parameters);
-        let (inputs, outputs) = (self.width(x), self.width(z));
-        let start = match bias {
-            Some(bias) => Start::Bias(&parameters[plan.tensors[bias].range.clone()]),
-            None => Start::Zero,
-        };
-        let data = &parameters[plan.tensors[weight].range.clone()];
+        let (plan, tile, parameters) = (self.plan, self.tile, self.parameters);
+        let shape = [self.width(z), self.width(x)];
+        let bias = bias.map(|bias| &parameters[plan.tensors[bias].range.clone()]);
+        let weights = &parameters[plan.tensors[weight].range.clone()];
         let [x, z] = self.several([x, z]);
-        Gemm {
-            m: outputs,
-            n: lanes,
-            k: inputs,
-            a: Strided { data, row_stride: inputs, column_stride: 1 },
-            b: x,
-            b_stride: lanes,
-            c: z,
-            c_stride: lanes,
-            start,
-        }
-        .run(algorithm, plan.options.isa);
+        Gemm::forward(tile, shape, weights, bias, x, z).run(algorithm, plan.options.isa);
     }
 
     /// dx ← Wᵀ·dz
     fn input_gradient(&mut self, weight: usize, dz: BufferId, dx: BufferId, algorithm: Algorithm) {
-        let (plan, lanes, parameters) = (self.plan, self.tile.width, self.parameters);
-        let (inputs, outputs) = (self.width(dx), self.width(dz));
-        let data = &parameters[plan.tensors[weight].range.clone()];
+        let (plan, tile, parameters) = (self.plan, self.tile, self.parameters);
+        let shape = [self.width(dz), self.width(dx)];
+        let weights = &parameters[plan.tensors[weight].range.clone()];
         let [dz, dx] = self.several([dz, dx]);
-        Gemm {
-            m: inputs,
-            n: lanes,
-            k: outputs,
-            a: Strided { data, row_stride: 1, column_stride: inputs },
-            b: dz,
-            b_stride: lanes,
-            c: dx,
-            c_stride: lanes,
-            start: Start::Zero,
-        }
-        .run(algorithm, plan.options.isa);
+        Gemm::input_gradient(tile, shape, weights, dz, dx).run(algorithm, plan.options.isa);
     }
 
     /// ∂W += dz·xᵀ, over the rows of the tile.
@@ -303,30 +275,27 @@ impl Work<'_> {
         weight: usize,
         dz: BufferId,
         x: Option<BufferId>,
-        rows: BufferId,
+        rows: Option<BufferId>,
         algorithm: Algorithm,
         gradients: &mut Gradients<'_>,
     ) {
         let (plan, tile) = (self.plan, self.tile);
         let isa = plan.options.isa;
-        let (inputs, outputs) = (self.width(rows), self.width(dz));
-        if let Some(x) = x {
+        let panel = plan.panel;
+        let from = rows.or(x).expect("a weight gradient reads x");
+        let inputs = self.width(from);
+        if let (Some(x), Some(rows)) = (x, rows) {
             let [x, rows] = self.several([x, rows]);
-            transpose(isa, inputs, tile.rows, x, tile.width, rows, inputs);
+            layout::pack_tile(isa, tile, inputs, x, panel, rows);
         }
+        let x = match rows {
+            Some(rows) => Right::Panels { data: self.get(rows), panel },
+            None => Right::Tile(self.get(from), tile),
+        };
+        let shape = [self.width(dz), inputs];
         let gradient = &mut gradients.flat[plan.tensors[weight].range.clone()];
-        Gemm {
-            m: outputs,
-            n: inputs,
-            k: tile.rows,
-            a: Strided { data: self.get(dz), row_stride: tile.width, column_stride: 1 },
-            b: self.get(rows),
-            b_stride: inputs,
-            c: gradient,
-            c_stride: inputs,
-            start: if gradients.first { Start::Zero } else { Start::C },
-        }
-        .run(algorithm, isa);
+        Gemm::weight_gradient(tile, shape, self.get(dz), x, gradient, !gradients.first)
+            .run(algorithm, isa);
     }
 
     /// ∂b += Σ dz; padding lanes hold 0.
@@ -367,17 +336,6 @@ impl Work<'_> {
                 plan.loss.gradient_through(isa, f, tile, z, y, scale)
             }
             _ => panic!("targets of another kind than the loss takes"),
-        }
-    }
-}
-
-/// Rows, row-major, to a tile `[feature][lane]` with zeros in padding lanes.
-fn to_features(plan: &Plan, tile: Tile, rows: &[f32], x: &mut [f32]) {
-    let Tile { width, rows: count, .. } = tile;
-    transpose(plan.options.isa, count, plan.inputs, rows, plan.inputs, x, width);
-    if count < width {
-        for feature in x.chunks_exact_mut(width) {
-            feature[count..].fill(0.0);
         }
     }
 }

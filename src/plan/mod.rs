@@ -23,6 +23,7 @@ use crate::check::model::{Activation, Loss, Network, Optimizer, Tensor, Unary};
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::ir::{Ir, TensorId, lower};
 use mlpc_kernels::gemm::Algorithm;
+use mlpc_kernels::layout::Tile;
 use mlpc_kernels::simd::Isa;
 
 /// The number of a buffer in [`Program::buffers`].
@@ -100,6 +101,8 @@ pub struct Plan {
     pub tensors: Vec<Tensor>,
     /// Parameters in all, the length of the flat buffer.
     pub parameters: usize,
+    /// Lanes of a tile's panel, and columns of a panel of rows.
+    pub panel: usize,
     /// The loss.
     pub loss: Loss,
     /// The optimizer.
@@ -146,15 +149,14 @@ pub struct SlopeOf {
     pub kept: bool,
 }
 
-/// A step of a tile. Buffers are feature-major, `[feature][lane]`.
+/// A step of a tile. Buffers are tiles ([`Tile`](mlpc_kernels::layout::Tile)).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Step {
-    /// Rows of the batch, as they lie, to feature-major.
+    /// Rows of the batch, as they lie, to a tile.
     Load {
-        /// Features, feature-major.
+        /// The rows as a tile.
         x: BufferId,
-        /// The same rows next to each other, row-major: for training, where
-        /// the batch's rows lie apart.
+        /// The same as rows in panels, where the weight gradient reads them.
         rows: Option<BufferId>,
     },
     /// z ← W·x (+ b), then the ending.
@@ -230,7 +232,9 @@ pub enum Step {
         /// dz
         dz: BufferId,
     },
-    /// ∂W += dz·xᵀ, and ∂b += Σ dz where it is fused.
+    /// ∂W += dz·xᵀ, and ∂b += Σ dz where it is fused. It reads x from `rows`,
+    /// where there is one, after writing it there, where x is given too; else
+    /// from x.
     WeightGradient {
         /// W
         weight: TensorId,
@@ -238,10 +242,10 @@ pub enum Step {
         bias: Option<TensorId>,
         /// dz
         dz: BufferId,
-        /// x, feature-major; none where `rows` holds it already.
+        /// x, a tile; none where `rows` holds it already.
         x: Option<BufferId>,
-        /// x, row-major.
-        rows: BufferId,
+        /// x as rows in panels.
+        rows: Option<BufferId>,
         /// Who computes it.
         algorithm: Algorithm,
     },
@@ -281,7 +285,9 @@ impl Step {
             Step::LossThrough { z, .. } => vec![z],
             Step::Slope { slope, dy, dz } => vec![slope.from, dy, dz],
             Step::SoftmaxSlope { y, dy, dz } => vec![y, dy, dz],
-            Step::WeightGradient { dz, x, rows, .. } => [dz, rows].into_iter().chain(x).collect(),
+            Step::WeightGradient { dz, x, rows, .. } => {
+                [Some(dz), x, rows].into_iter().flatten().collect()
+            }
             Step::BiasGradient { dz, .. } => vec![dz],
             Step::InputGradient { dz, dx, slope, .. } => {
                 [dz, dx].into_iter().chain(slope.map(|s| s.from)).collect()
@@ -309,6 +315,7 @@ impl Plan {
             options,
             inputs: ir.nodes[0].width,
             outputs: ir.nodes[ir.prediction].width,
+            panel: panel(&ir.tensors, options.isa),
             tensors: ir.tensors.clone(),
             parameters: ir.tensors.last().map_or(0, |t| t.range.end),
             loss: ir.loss,
@@ -318,6 +325,12 @@ impl Plan {
         }
     }
 
+    /// The tile of so many rows.
+    pub(crate) fn tile(&self, rows: usize) -> Tile {
+        let width = self.lanes(rows);
+        Tile { width, rows, panel: self.panel.min(width) }
+    }
+
     /// Whether a layer has more weights than the cache takes.
     fn is_large(&self) -> bool {
         is_large(&self.tensors)
@@ -325,20 +338,35 @@ impl Plan {
 }
 
 /// Weights of a layer that the second-level cache does not hold: from here on
-/// tiles are wide. Our own kernels take no memory per call; at 1024 wide they
-/// are within 2% of matrixmultiply or ahead of it under AVX-512 (104 to 117
-/// GFLOP/s, against 64 to 110), and behind it in the input gradient under AVX2
-/// (60 to 80, against 87 to 104 of its AVX-512 kernels). The portable ones,
-/// which lack a fused multiply-add on x86-64, hand large layers over.
+/// tiles are wide, and the portable kernels, which lack a fused multiply-add on
+/// x86-64, hand their products to matrixmultiply.
 const LARGE_LAYER: usize = 256 * 1024;
 
 fn is_large(tensors: &[Tensor]) -> bool {
     tensors.iter().any(|tensor| tensor.range.len() > LARGE_LAYER)
 }
 
+/// Whether some products go to matrixmultiply, which knows no panels.
+fn is_foreign(tensors: &[Tensor], isa: Isa) -> bool {
+    isa == Isa::Portable && is_large(tensors)
+}
+
+/// Lanes of a panel: what a register tile takes, or all of them.
+fn panel(tensors: &[Tensor], isa: Isa) -> usize {
+    if is_foreign(tensors, isa) { usize::MAX } else { mlpc_kernels::gemm::panel(isa) }
+}
+
+/// Inputs of a layer up to which its weight gradient is computed as scalar
+/// products: rows of so few columns would leave most of a vector empty.
+pub(super) const FEW_INPUTS: usize = 6;
+
 fn choose_algorithms(steps: &mut [Step], ir: &Ir, isa: Isa) {
     for step in steps {
         let (weight, algorithm) = match step {
+            Step::WeightGradient { rows: None, algorithm, .. } => {
+                *algorithm = Algorithm::Dots;
+                continue;
+            }
             Step::Dense { weight, algorithm, .. }
             | Step::WeightGradient { weight, algorithm, .. }
             | Step::InputGradient { weight, algorithm, .. } => (*weight, algorithm),

@@ -95,10 +95,12 @@ impl Plan {
                 if let Some(bias) = bias {
                     let _ = write!(text, " and {}", tensor(bias));
                 }
-                let _ = write!(text, " from {}, {}", b(dz), b(rows));
-                if let Some(x) = x {
-                    let _ = write!(text, " <- {}", b(x));
-                }
+                let _ = write!(text, " from {}", b(dz));
+                let _ = match (rows, x) {
+                    (Some(rows), None) => write!(text, ", {}", b(rows)),
+                    (Some(rows), Some(x)) => write!(text, ", {} <- {}", b(rows), b(x)),
+                    (None, x) => x.map_or(Ok(()), |x| write!(text, ", {}", b(x))),
+                };
                 let _ = write!(text, " ({})", algorithm.name());
                 text
             }

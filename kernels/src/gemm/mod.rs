@@ -20,7 +20,7 @@ mod strip;
 mod tiled;
 
 use crate::layout::Tile;
-use crate::simd::Isa;
+use crate::simd::{Isa, Op, Simd};
 
 /// The left factor A `[m][k]`, of which a kernel reads single numbers.
 #[derive(Debug, Clone, Copy)]
@@ -191,8 +191,8 @@ impl<'a> Gemm<'a> {
         }
     }
 
-    /// dW ← dz·xᵀ, or dW + dz·xᵀ: a tile dz of `outputs` features, and x, of
-    /// which the rows of B are the tile's rows.
+    /// dW ← dz·xᵀ, or dW + dz·xᵀ: a tile dz of `outputs` features, 0 in padding
+    /// lanes, and x, a row of B a lane.
     pub fn weight_gradient(
         tile: Tile,
         [outputs, inputs]: [usize; 2],
@@ -204,7 +204,7 @@ impl<'a> Gemm<'a> {
         Gemm {
             m: outputs,
             n: inputs,
-            k: tile.rows,
+            k: tile.width,
             a: Left::Tile(dz, tile),
             b: x,
             c: gradient,
@@ -305,6 +305,21 @@ impl<'a> Gemm<'a> {
             assert!(bias.len() >= m, "the bias is short");
         }
     }
+}
+
+/// Columns of a panel that a register tile takes under an instruction set:
+/// the panels with which [`Algorithm::Tiled`] and [`Algorithm::Dots`] are
+/// fastest.
+pub fn panel(isa: Isa) -> usize {
+    struct Columns;
+    impl Op for Columns {
+        type Output = usize;
+        #[inline(always)]
+        fn run<S: Simd>(self, _: S) -> usize {
+            tiled::vectors(S::REGISTERS) * S::LANES
+        }
+    }
+    isa.run(Columns)
 }
 
 /// Where a column lies in a matrix of so many rows and `n` columns: the place

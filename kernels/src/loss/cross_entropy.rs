@@ -1,11 +1,11 @@
 //! Softmax and cross-entropy, over the outputs of a row: down the features of
 //! a feature-major tile, a vector of rows at a time.
 
-use super::{LossOp, Target};
+use super::{LossOp, Target, first_lanes};
 use crate::hyper::{Hyper, Range};
 use crate::layout::{Panel, Tile};
-use crate::simd::{Isa, Op, Simd};
-use crate::unary::exp::exp;
+use crate::simd::{Isa, Op, Simd, Vectors, each_vector};
+use crate::unary::exp::{exp_small, ln};
 
 pub(super) struct CrossEntropy;
 
@@ -42,42 +42,102 @@ impl Op for Softmax<'_> {
         let Softmax { tile, z } = self;
         let outputs = z.len() / tile.width;
         for panel in tile.panels() {
-            let width = panel.width;
-            let z = &mut z[panel.of(outputs)];
-            for lane in (0..width).step_by(S::LANES) {
-                let n = S::LANES.min(width - lane);
-                let (_, sum) = exponentials(s, z, width, lane, n);
-                let scale = s.div(s.splat(1.0), sum);
-                for feature in z.chunks_exact_mut(width) {
-                    let at = &mut feature[lane..lane + n];
-                    s.store_partial(s.mul(s.load_partial(at), scale), at);
+            let z = z[panel.of(outputs)].as_mut_ptr();
+            // SAFETY: the panel has `outputs` features of `width` lanes, and
+            // is borrowed exclusively.
+            unsafe { each_vector(s, panel.width, &mut Columns { z, width: panel.width, outputs }) }
+        }
+    }
+}
+
+/// A panel `[outputs][width]` whose lanes are handled on their own.
+#[derive(Clone, Copy)]
+struct Columns {
+    z: *mut f32,
+    width: usize,
+    outputs: usize,
+}
+
+impl Columns {
+    /// z ← e^(z − max) down the features, for the lanes `at..at + n`; returns
+    /// the maximum, the sum, and where `SUMS`, Σ (max − z).
+    ///
+    /// # Safety
+    /// The panel is valid for reading and writing, and has these lanes.
+    #[inline(always)]
+    unsafe fn exponentials<S: Simd, const WHOLE: bool, const SUMS: bool>(
+        self,
+        s: S,
+        at: usize,
+        n: usize,
+    ) -> (S::V, S::V, S::V) {
+        let Columns { z, width, outputs } = self;
+        let mut max = s.splat(f32::NEG_INFINITY);
+        for c in 0..outputs {
+            // SAFETY: c < outputs, and the caller vouches for the lanes.
+            let v = unsafe { s.load_part::<WHOLE>(z.add(c * width + at), n) };
+            max = s.max(max, v);
+        }
+        let (mut sum, mut below) = (s.splat(0.0), s.splat(0.0));
+        for c in 0..outputs {
+            // SAFETY: as above.
+            unsafe {
+                let at = z.add(c * width + at);
+                // NaN comes out as NaN, and makes the sum NaN: a diverged net
+                // must not look healthy.
+                let d = s.sub(s.load_part::<WHOLE>(at, n), max);
+                if SUMS {
+                    below = s.sub(below, d);
                 }
+                let e = exp_small(s, d);
+                sum = s.add(sum, e);
+                s.store_part::<WHOLE>(e, at, n);
+            }
+        }
+        (max, sum, below)
+    }
+
+    /// z ← z·factor − less for the lanes `at..at + n`.
+    ///
+    /// # Safety
+    /// As for `exponentials`.
+    #[inline(always)]
+    unsafe fn scale<S: Simd, const WHOLE: bool>(
+        self,
+        s: S,
+        at: usize,
+        n: usize,
+        factor: S::V,
+        less: S::V,
+    ) {
+        for c in 0..self.outputs {
+            // SAFETY: c < outputs, and the caller vouches for the lanes.
+            unsafe {
+                let at = self.z.add(c * self.width + at);
+                let scaled = s.sub(s.mul(s.load_part::<WHOLE>(at, n), factor), less);
+                s.store_part::<WHOLE>(scaled, at, n);
             }
         }
     }
 }
 
-/// z ← e^(z − max) down the features of one vector of lanes; returns the
-/// maximum and the sum.
-#[inline(always)]
-fn exponentials<S: Simd>(s: S, z: &mut [f32], width: usize, lane: usize, n: usize) -> (S::V, S::V) {
-    let mut max = s.splat(f32::NEG_INFINITY);
-    for feature in z.chunks_exact(width) {
-        // NaN wins in this order: a diverged net must not look healthy.
-        max = s.max(max, s.load_partial(&feature[lane..lane + n]));
+impl Vectors for Columns {
+    const CHAINS: usize = 2;
+
+    #[inline(always)]
+    unsafe fn vector<S: Simd, const WHOLE: bool>(&mut self, s: S, at: usize, n: usize) {
+        // SAFETY: the caller says that these lanes are within the panel.
+        unsafe {
+            let (_, sum, _) = self.exponentials::<S, WHOLE, false>(s, at, n);
+            let factor = s.div(s.splat(1.0), sum);
+            self.scale::<S, WHOLE>(s, at, n, factor, s.splat(0.0));
+        }
     }
-    let mut sum = s.splat(0.0);
-    for feature in z.chunks_exact_mut(width) {
-        let at = &mut feature[lane..lane + n];
-        let e = exp(s, s.sub(s.load_partial(at), max));
-        sum = s.add(sum, e);
-        s.store_partial(e, at);
-    }
-    (max, sum)
 }
 
 /// Softmax and cross-entropy in one: z ← scale · ∂(Σ loss)/∂z, which is
-/// softmax(z) minus the target, for the rows of a tile; padding lanes get 0. Returns Σ loss over the rows, unscaled.
+/// softmax(z) minus the target, for the rows of a tile; padding lanes get 0.
+/// Returns Σ loss over the rows, unscaled.
 ///
 /// # Panics
 /// Where `classes` has not one entry a row or an entry is no output.
@@ -89,8 +149,12 @@ pub fn softmax_cross_entropy(
     smoothing: f32,
     scale: f32,
 ) -> f64 {
-    assert_eq!(classes.len(), tile.rows);
+    assert!(classes.len() == tile.rows && tile.rows <= tile.width);
     assert_eq!(z.len() % tile.width, 0);
+    let outputs = z.len() / tile.width;
+    // Without a branch a row.
+    let largest = classes.iter().fold(0, |largest, &class| largest.max(class));
+    assert!(classes.is_empty() || (largest as usize) < outputs, "a class that is no output");
     isa.run(SoftmaxCrossEntropy { tile, z, classes, smoothing, scale })
 }
 
@@ -132,46 +196,85 @@ impl OfPanel<'_> {
     fn run<S: Simd>(self, s: S) -> f64 {
         let OfPanel { panel: Panel { width, rows, .. }, z, classes, smoothing, scale } = self;
         let outputs = z.len() / width;
+        let columns = Columns { z: z.as_mut_ptr(), width, outputs };
         let spread = smoothing / outputs as f32;
-        let mut total = 0.0;
-        // What each row's loss takes from its logits, before they are overwritten.
-        for (row, &class) in classes.iter().enumerate() {
-            let mut taken = f64::from(1.0 - smoothing) * f64::from(z[class as usize * width + row]);
+        let pass =
+            Fused { columns, classes: classes.as_ptr(), smoothing, spread, scale, total: 0.0 };
+        // SAFETY: `z` has `outputs` features of `width` lanes and is borrowed
+        // exclusively; `softmax_cross_entropy` has checked that rows ≤ width,
+        // and that there are as many classes, each less than `outputs`.
+        let total = unsafe {
             if smoothing > 0.0 {
-                let sum: f64 = (0..outputs).map(|c| f64::from(z[c * width + row])).sum();
-                taken += f64::from(spread) * sum;
+                let mut pass = Smoothing::<true>(pass);
+                each_vector(s, rows, &mut pass);
+                pass.0.total
+            } else {
+                let mut pass = Smoothing::<false>(pass);
+                each_vector(s, rows, &mut pass);
+                pass.0.total
             }
-            total -= taken;
-        }
-        for lane in (0..width).step_by(S::LANES) {
-            let n = S::LANES.min(width - lane);
-            if lane >= rows {
-                for feature in z.chunks_exact_mut(width) {
-                    feature[lane..lane + n].fill(0.0);
-                }
-                continue;
+        };
+        for feature in z.chunks_exact_mut(width) {
+            for padding in &mut feature[rows..] {
+                *padding = 0.0;
             }
-            let (max, sum) = exponentials(s, z, width, lane, n);
-            let live = n.min(rows - lane);
-            let mut maxima = [0.0; 16];
-            let mut sums = [0.0; 16];
-            s.store_partial(max, &mut maxima[..S::LANES]);
-            s.store_partial(sum, &mut sums[..S::LANES]);
-            for (max, sum) in maxima.iter().zip(&sums).take(live) {
-                total += f64::from(*max) + f64::from(*sum).ln();
-            }
-            let factor = s.div(s.splat(scale), sum);
-            let less = s.splat(spread * scale);
-            for feature in z.chunks_exact_mut(width) {
-                let at = &mut feature[lane..lane + n];
-                s.store_partial(s.sub(s.mul(s.load_partial(at), factor), less), at);
-                at[live..].fill(0.0);
-            }
-        }
-        for (row, &class) in classes.iter().enumerate() {
-            z[class as usize * width + row] -= (1.0 - smoothing) * scale;
         }
         total
+    }
+}
+
+struct Fused {
+    columns: Columns,
+    /// One a row, each less than `outputs`.
+    classes: *const u32,
+    smoothing: f32,
+    /// What smoothing gives to each class.
+    spread: f32,
+    scale: f32,
+    total: f64,
+}
+
+/// The pass with or without label smoothing.
+struct Smoothing<const SMOOTH: bool>(Fused);
+
+impl<const SMOOTH: bool> Vectors for Smoothing<SMOOTH> {
+    const CHAINS: usize = 2;
+
+    #[inline(always)]
+    unsafe fn vector<S: Simd, const WHOLE: bool>(&mut self, s: S, at: usize, n: usize) {
+        let Fused { columns, classes, smoothing, spread, scale, ref mut total } = self.0;
+        // The right class's logits, before they are overwritten.
+        let mut right = [0.0; 64];
+        let right = &mut right[..S::LANES];
+        // SAFETY: the caller says that lane at + i is within the panel and has
+        // a class, which is one of its features.
+        let of_class = |i: usize| unsafe {
+            columns.z.add(*classes.add(at + i) as usize * columns.width + at + i)
+        };
+        for (i, right) in right.iter_mut().enumerate().take(n) {
+            // SAFETY: the pointer is within the panel.
+            *right = unsafe { *of_class(i) };
+        }
+        // SAFETY: the caller says that these lanes are within the panel.
+        unsafe {
+            let (max, sum, below) = columns.exponentials::<S, WHOLE, SMOOTH>(s, at, n);
+            // ln Σ e^z − Σ target·z, from differences that are not negative.
+            let distance = s.sub(max, s.load(right));
+            let distance = if SMOOTH {
+                let kept = s.mul(s.splat(1.0 - smoothing), distance);
+                s.mul_add(s.splat(spread), below, kept)
+            } else {
+                distance
+            };
+            let loss = s.add(ln(s, sum), distance);
+            *total += f64::from(s.sum(if WHOLE { loss } else { first_lanes(s, loss, n) }));
+            let factor = s.div(s.splat(scale), sum);
+            columns.scale::<S, WHOLE>(s, at, n, factor, s.splat(spread * scale));
+        }
+        for i in 0..n {
+            // SAFETY: the pointer is within the panel.
+            unsafe { *of_class(i) -= (1.0 - smoothing) * scale }
+        }
     }
 }
 

@@ -6,11 +6,19 @@
 //! the trait's methods are inlined into it. That is how an ordinary build for
 //! baseline x86-64 runs at full speed on a CPU that has more.
 
+mod each;
+#[cfg(feature = "model")]
+mod model;
 mod portable;
+mod twice;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
+pub(crate) use each::{Vectors, each_vector};
+#[cfg(feature = "model")]
+pub use model::Model;
 pub use portable::Portable;
+pub use twice::Twice;
 #[cfg(target_arch = "x86_64")]
 pub use x86::{Avx2, Avx512};
 
@@ -74,6 +82,25 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// `to` must be valid for writing `n` f32.
     unsafe fn store_first(self, v: Self::V, to: *mut f32, n: usize);
 
+    /// `LANES` elements where `WHOLE`, else the first `n` and zeros.
+    ///
+    /// # Safety
+    /// `from` must be valid for reading as many.
+    #[inline(always)]
+    unsafe fn load_part<const WHOLE: bool>(self, from: *const f32, n: usize) -> Self::V {
+        // SAFETY: the caller's promise.
+        unsafe { if WHOLE { self.load_ptr(from) } else { self.load_first(from, n) } }
+    }
+    /// Writes all lanes where `WHOLE`, else the first `n`.
+    ///
+    /// # Safety
+    /// `to` must be valid for writing as many.
+    #[inline(always)]
+    unsafe fn store_part<const WHOLE: bool>(self, v: Self::V, to: *mut f32, n: usize) {
+        // SAFETY: the caller's promise.
+        unsafe { if WHOLE { self.store_ptr(v, to) } else { self.store_first(v, to, n) } }
+    }
+
     /// a + b
     fn add(self, a: Self::V, b: Self::V) -> Self::V;
     /// a − b
@@ -96,11 +123,30 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn copysign(self, a: Self::V, sign: Self::V) -> Self::V;
     /// √a, correctly rounded
     fn sqrt(self, a: Self::V) -> Self::V;
-    /// The nearest integer, ties to even.
+    /// The nearest integer, ties to even, for |a| < 2²². The sign of a zero
+    /// may be lost.
     fn round(self, a: Self::V) -> Self::V;
-    /// a · 2ⁿ for integral n in −252..=254, rounded once where the result is
-    /// a denormal and `a` is normal with a magnitude in ½..=4.
+    /// a · 2ⁿ for a magnitude of `a` in ½..=4 and integral n in −252..=252,
+    /// rounded once where the result is a denormal; NaN where both are NaN.
     fn scale(self, a: Self::V, n: Self::V) -> Self::V;
+    /// The same for n in −150..=100, which takes half of the instructions
+    /// where no single one does it.
+    #[inline(always)]
+    fn scale_small(self, a: Self::V, n: Self::V) -> Self::V {
+        self.scale(a, n)
+    }
+    /// 2ⁿ for integral n in −126..=127; anything for NaN.
+    #[inline(always)]
+    fn power_of_two(self, n: Self::V) -> Self::V {
+        self.scale(self.splat(1.0), n)
+    }
+    /// m and e of a = m·2ᵉ with 1 ≤ m < 2, for positive normal a.
+    #[inline(always)]
+    fn mantissa_exponent(self, a: Self::V) -> (Self::V, Self::V) {
+        let mantissa = |x: f32| f32::from_bits(x.to_bits() & 0x007f_ffff | 0x3f80_0000);
+        let exponent = |x: f32| (x.to_bits() >> 23) as f32 - 127.0;
+        (self.map(a, mantissa), self.map(a, exponent))
+    }
     /// a < b, false where either is NaN.
     fn lt(self, a: Self::V, b: Self::V) -> Self::M;
     /// a = b, false where either is NaN.
@@ -162,6 +208,10 @@ pub enum Isa {
     Avx2,
     /// AVX-512 F, VL, BW and DQ: 16 lanes.
     Avx512,
+    /// [`Model`] with 16 lanes and 32 registers, for tests; not one of
+    /// [`Isa::ALL`].
+    #[cfg(feature = "model")]
+    Model,
 }
 
 impl Isa {
@@ -174,6 +224,8 @@ impl Isa {
             Isa::Portable => "portable",
             Isa::Avx2 => "avx2",
             Isa::Avx512 => "avx512",
+            #[cfg(feature = "model")]
+            Isa::Model => "model",
         }
     }
 
@@ -181,6 +233,8 @@ impl Isa {
     pub fn available(self) -> bool {
         match self {
             Isa::Portable => true,
+            #[cfg(feature = "model")]
+            Isa::Model => true,
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => Avx2::detect().is_some(),
             #[cfg(target_arch = "x86_64")]
@@ -200,6 +254,8 @@ impl Isa {
         match self {
             Isa::Portable | Isa::Avx2 => 8,
             Isa::Avx512 => 16,
+            #[cfg(feature = "model")]
+            Isa::Model => 16,
         }
     }
 
@@ -211,6 +267,8 @@ impl Isa {
     pub fn run<O: Op>(self, op: O) -> O::Output {
         match self {
             Isa::Portable => op.run(Portable::new()),
+            #[cfg(feature = "model")]
+            Isa::Model => op.run(Model::<16>),
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => Avx2::detect().expect("an available instruction set").run(op),
             #[cfg(target_arch = "x86_64")]

@@ -195,17 +195,48 @@ impl Simd for Avx2 {
     }
     #[inline(always)]
     fn scale(self, a: __m256, n: __m256) -> __m256 {
-        // In two steps, each a normal power of two; the first one is exact.
+        // In two steps: half of n is added to the exponent of `a`, which
+        // stays normal; the product by 2 to the other half rounds.
         // SAFETY: the token.
         unsafe {
             let n = _mm256_cvtps_epi32(n);
             let half = _mm256_srai_epi32::<1>(n);
-            let rest = _mm256_sub_epi32(n, half);
-            let bias = _mm256_set1_epi32(127);
-            let first = _mm256_slli_epi32::<23>(_mm256_add_epi32(half, bias));
-            let second = _mm256_slli_epi32::<23>(_mm256_add_epi32(rest, bias));
-            let a = _mm256_mul_ps(a, _mm256_castsi256_ps(first));
-            _mm256_mul_ps(a, _mm256_castsi256_ps(second))
+            let rest = _mm256_add_epi32(_mm256_sub_epi32(n, half), _mm256_set1_epi32(127));
+            let exponent = _mm256_slli_epi32::<23>(half);
+            let a = _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(a), exponent));
+            _mm256_mul_ps(a, _mm256_castsi256_ps(_mm256_slli_epi32::<23>(rest)))
+        }
+    }
+    #[inline(always)]
+    fn scale_small(self, a: __m256, n: __m256) -> __m256 {
+        // a·2ⁿ⁺²⁴ is normal; the product by 2⁻²⁴ rounds. NaN becomes the
+        // integer −2³¹, of which the shift leaves 0.
+        // SAFETY: the token.
+        unsafe {
+            let n = _mm256_cvtps_epi32(_mm256_add_ps(n, _mm256_set1_ps(24.0)));
+            let exponent = _mm256_slli_epi32::<23>(n);
+            let a = _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(a), exponent));
+            _mm256_mul_ps(a, _mm256_set1_ps(1.0 / 16_777_216.0))
+        }
+    }
+    #[inline(always)]
+    fn power_of_two(self, n: __m256) -> __m256 {
+        // The biased exponent lands in the last bits of a number of 24 bits.
+        // SAFETY: the token.
+        unsafe {
+            let n = _mm256_add_ps(n, _mm256_set1_ps(12_582_912.0 + 127.0));
+            _mm256_castsi256_ps(_mm256_slli_epi32::<23>(_mm256_castps_si256(n)))
+        }
+    }
+    #[inline(always)]
+    fn mantissa_exponent(self, a: __m256) -> (__m256, __m256) {
+        // SAFETY: the token.
+        unsafe {
+            let bits = _mm256_castps_si256(a);
+            let mantissa = _mm256_and_si256(bits, _mm256_set1_epi32(0x007f_ffff));
+            let mantissa = _mm256_or_si256(mantissa, _mm256_set1_epi32(0x3f80_0000));
+            let exponent = _mm256_sub_epi32(_mm256_srli_epi32::<23>(bits), _mm256_set1_epi32(127));
+            (_mm256_castsi256_ps(mantissa), _mm256_cvtepi32_ps(exponent))
         }
     }
     #[inline(always)]
@@ -301,6 +332,14 @@ impl Simd for Avx512 {
     fn round(self, a: __m512) -> __m512 {
         // SAFETY: the token.
         unsafe { _mm512_roundscale_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(a) }
+    }
+    #[inline(always)]
+    fn mantissa_exponent(self, a: __m512) -> (__m512, __m512) {
+        // SAFETY: the token.
+        unsafe {
+            let mantissa = _mm512_getmant_ps::<_MM_MANT_NORM_1_2, _MM_MANT_SIGN_SRC>(a);
+            (mantissa, _mm512_getexp_ps(a))
+        }
     }
     #[inline(always)]
     fn lt(self, a: __m512, b: __m512) -> __mmask16 {

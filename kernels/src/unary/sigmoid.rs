@@ -10,7 +10,7 @@ pub(super) fn both_sides<S: Simd>(s: S, x: S::V) -> (S::V, S::V) {
     let e = exp_neg_abs(s, x);
     let denominator = s.add(s.splat(1.0), e);
     let large = s.div(s.splat(1.0), denominator);
-    let small = s.div(e, denominator);
+    let small = s.mul(e, large);
     let negative = s.lt(x, s.splat(0.0));
     (s.select(negative, small, large), s.select(negative, large, small))
 }

@@ -1,4 +1,4 @@
-use super::exp::exp_m1;
+use super::exp::exp_m1_normal;
 use super::{Bound, SlopeFrom, UnaryOp};
 use crate::simd::Simd;
 
@@ -16,7 +16,7 @@ impl UnaryOp for Tanh {
     fn value<S: Simd>(s: S, x: S::V) -> S::V {
         // tanh |x| = e/(e + 2) with e = e^2|x| − 1; it rounds to 1 from 9.01 on.
         let magnitude = s.min(s.splat(10.0), s.abs(x));
-        let e = exp_m1(s, s.add(magnitude, magnitude));
+        let e = exp_m1_normal(s, s.add(magnitude, magnitude));
         s.copysign(s.div(e, s.add(e, s.splat(2.0))), x)
     }
     #[inline(always)]
