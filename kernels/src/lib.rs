@@ -29,5 +29,6 @@ pub mod loss;
 pub mod optim;
 pub mod peak;
 pub mod simd;
+pub mod single;
 pub mod table;
 pub mod unary;

@@ -227,6 +227,10 @@ impl Op for Memory {
         }
         // Small whole numbers: exact in any order.
         assert_eq!(s.sum(ramp), (S::LANES * (S::LANES + 1) / 2) as f32);
+        let sums = s.sum4([ramp, s.splat(1.0), s.neg(ramp), s.add(ramp, ramp)]);
+        let one = s.sum(ramp);
+        assert_eq!(sums, [one, S::LANES as f32, -one, 2.0 * one]);
+        assert_eq!(s.outlined(Lanes), S::LANES);
         let mut lanes = vec![0.0; S::LANES];
         s.store(s.splat(2.5), &mut lanes);
         assert!(lanes.iter().all(|&x| x == 2.5));
@@ -235,12 +239,25 @@ impl Op for Memory {
         let block: Vec<f32> = (0..8 * from_stride).map(|i| i as f32).collect();
         let mut to = vec![CANARY; 8 * to_stride];
         // SAFETY: both have 8 rows of 8, at their strides.
-        unsafe { s.transpose8(block.as_ptr(), from_stride, to.as_mut_ptr(), to_stride) }
+        unsafe {
+            let rows = std::array::from_fn(|i| block.as_ptr().add(i * from_stride));
+            s.transpose8(rows, to.as_mut_ptr(), to_stride);
+        }
         for (i, &x) in to.iter().enumerate() {
             let (row, column) = (i / to_stride, i % to_stride);
             let expected = if column < 8 { block[column * from_stride + row] } else { CANARY };
             assert_eq!(x, expected);
         }
+    }
+}
+
+struct Lanes;
+
+impl Op for Lanes {
+    type Output = usize;
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) -> usize {
+        S::LANES
     }
 }
 

@@ -8,7 +8,7 @@
 //! Nothing is inlined: what is generic would become 16 and more copies of
 //! scalar code, which takes minutes to compile.
 
-use super::Simd;
+use super::{Op, Simd};
 use std::array::from_fn;
 
 /// Vectors of `N` lanes, at most 16, and twice as many registers.
@@ -21,6 +21,10 @@ impl<const N: usize> Simd for Model<N> {
     const LANES: usize = N;
     const REGISTERS: usize = 2 * N;
 
+    #[inline(never)]
+    fn outlined<O: Op>(self, op: O) -> O::Output {
+        op.run(self)
+    }
     #[inline(never)]
     fn splat(self, x: f32) -> [f32; N] {
         [x; N]
@@ -132,17 +136,11 @@ impl<const N: usize> Simd for Model<N> {
         a.map(f)
     }
     #[inline(never)]
-    unsafe fn transpose8(
-        self,
-        from: *const f32,
-        from_stride: usize,
-        to: *mut f32,
-        to_stride: usize,
-    ) {
-        for i in 0..8 {
+    unsafe fn transpose8(self, from: [*const f32; 8], to: *mut f32, to_stride: usize) {
+        for (i, row) in from.into_iter().enumerate() {
             for j in 0..8 {
                 // SAFETY: the caller vouches for 8 rows of 8 on both sides.
-                unsafe { *to.add(j * to_stride + i) = *from.add(i * from_stride + j) }
+                unsafe { *to.add(j * to_stride + i) = *row.add(j) }
             }
         }
     }

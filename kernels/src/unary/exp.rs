@@ -57,7 +57,8 @@ impl<V: Copy> Reduced<V> {
     }
 }
 
-/// The largest error of [`apply`], over all f32.
+/// The largest error of [`apply`], over all f32: 0.903 ULP with fused
+/// multiply-add, 0.907 without.
 pub const BOUND: Bound = Bound::ulp(1.0);
 
 /// x ← eˣ for every element: e^−∞ = 0, e^∞ = ∞, NaN stays NaN, results may be

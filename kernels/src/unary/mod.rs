@@ -158,6 +158,7 @@ macro_rules! activations {
             }
 
             /// Calls `with` with the type of this activation.
+            #[inline(always)]
             pub fn with<W: WithUnary>(self, with: W) -> W::Output {
                 match self { $(Unary::$Name => with.with::<$file::$Name>()),* }
             }
