@@ -1,5 +1,6 @@
 //! Moving rows of a table into tiles and back.
 
+use crate::gemm::vectors;
 use crate::simd::{Isa, Op, Simd};
 
 /// A feature-major tile, `[feature][lane]`, of which the first `rows` lanes
@@ -153,42 +154,50 @@ impl Op for RowsToTile<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        static ZEROS: [f32; BLOCK] = [0.0; BLOCK];
         let RowsToTile { tile, rows, to } = self;
         let columns = rows.columns;
         for panel in tile.panels() {
             let to = &mut to[panel.of(columns)];
+            let width = panel.width;
             let mut lane = 0;
-            // The last block of columns begins where it ends with the row,
-            // and writes some elements again.
-            while columns >= BLOCK && lane + BLOCK <= panel.width {
-                let (live, first) = (panel.rows.saturating_sub(lane), panel.first + lane);
-                let from: [*const f32; BLOCK] = std::array::from_fn(|i| match i < live {
-                    true => rows.at(first + i),
-                    false => ZEROS.as_ptr(),
-                });
-                // Padding reads the same zeros for every block of columns.
-                let step: [usize; BLOCK] = std::array::from_fn(|i| usize::from(i < live));
-                for column in (0..columns).step_by(BLOCK) {
-                    let column = column.min(columns - BLOCK);
-                    let from = std::array::from_fn(|i| from[i].wrapping_add(step[i] * column));
-                    let to = to[column * panel.width + lane..].as_mut_ptr();
-                    // SAFETY: column + 8 ≤ columns, and the rows lie within the
-                    // matrix (Rows::check); features column..column + 8 and
-                    // lanes lane..lane + 8 lie within the panel.
-                    unsafe { s.transpose8(from, to, panel.width) };
+            while lane + BLOCK <= panel.rows {
+                let from: [*const f32; BLOCK] =
+                    std::array::from_fn(|i| rows.at(panel.first + lane + i));
+                let to = to.as_mut_ptr().wrapping_add(lane);
+                let mut column = 0;
+                while column < columns {
+                    // The last block of columns begins where it ends with the
+                    // row, and writes some elements again; fewer columns than
+                    // a block has go one by one.
+                    if columns >= BLOCK {
+                        column = column.min(columns - BLOCK);
+                        // SAFETY: column + 8 ≤ columns, and the rows lie within
+                        // the matrix (Rows::check); features column..column + 8
+                        // and lanes lane..lane + 8 lie within the panel.
+                        unsafe {
+                            let to = to.wrapping_add(column * width);
+                            s.transpose8(from.map(|row| row.wrapping_add(column)), to, width);
+                        }
+                        column += BLOCK;
+                    } else {
+                        for (i, row) in from.iter().enumerate() {
+                            // SAFETY: the same for one column.
+                            unsafe { *to.add(column * width + i) = *row.add(column) }
+                        }
+                        column += 1;
+                    }
                 }
                 lane += BLOCK;
             }
-            for lane in lane..panel.width {
+            for lane in lane..width {
                 if lane < panel.rows {
                     let row = rows.pick.row(panel.first + lane) * columns;
                     let row = &rows.data[row..row + columns];
-                    for (to, &x) in to[lane..].iter_mut().step_by(panel.width).zip(row) {
+                    for (to, &x) in to[lane..].iter_mut().step_by(width).zip(row) {
                         *to = x;
                     }
                 } else {
-                    to[lane..].iter_mut().step_by(panel.width).for_each(|to| *to = 0.0);
+                    to[lane..].iter_mut().step_by(width).for_each(|to| *to = 0.0);
                 }
             }
         }
@@ -271,28 +280,36 @@ impl Op for PackRows<'_> {
     fn run<S: Simd>(self, s: S) {
         let PackRows { tile, rows, panel, to } = self;
         let columns = rows.columns;
-        let to = to.as_mut_ptr();
-        for place in 0..tile.width {
-            let row = (place < tile.rows).then(|| rows.at(place));
-            for first in (0..columns).step_by(panel) {
-                let width = panel.min(columns - first);
-                let to = to.wrapping_add(first * tile.width + place * width);
-                for column in (0..width).step_by(S::LANES) {
-                    let n = S::LANES.min(width - column);
-                    // SAFETY: column + n ≤ width, the row lies within the
-                    // matrix (Rows::check), and place `place` of a panel of
-                    // so many columns within `to` (pack_rows).
-                    unsafe {
-                        let from = row.map(|row| row.wrapping_add(first + column));
-                        let to = to.wrapping_add(column);
-                        match (from, n == S::LANES) {
-                            (Some(from), true) => s.store_ptr(s.load_ptr(from), to),
-                            (Some(from), false) => s.store_first(s.load_first(from, n), to, n),
-                            (None, _) => s.store_first(s.splat(0.0), to, n),
-                        }
-                    }
+        // Whole panels of the usual width, then what is left.
+        let usual = const { vectors(S::REGISTERS) * S::LANES };
+        let whole = if panel == usual { columns / panel } else { 0 };
+        let jump = panel.wrapping_mul(tile.width);
+        for place in 0..tile.rows {
+            let mut from = rows.at(place);
+            let mut at = to.as_mut_ptr().wrapping_add(place.wrapping_mul(panel));
+            for _ in 0..whole {
+                for v in 0..vectors(S::REGISTERS) {
+                    let v = v * S::LANES;
+                    // SAFETY: a whole panel of a row, which lies within the
+                    // matrix (Rows::check), to its place in `to`, which has a
+                    // row a lane (pack_rows).
+                    unsafe { s.store_ptr(s.load_ptr(from.wrapping_add(v)), at.wrapping_add(v)) };
                 }
+                from = from.wrapping_add(usual);
+                at = at.wrapping_add(jump);
             }
+            let row = rows.pick.row(place) * columns;
+            let row = &rows.data[row..row + columns];
+            for first in (whole * usual..columns).step_by(panel) {
+                let width = panel.min(columns - first);
+                to[first * tile.width + place * width..][..width]
+                    .copy_from_slice(&row[first..first + width]);
+            }
+        }
+        for first in (0..columns).step_by(panel) {
+            let width = panel.min(columns - first);
+            to[first * tile.width + tile.rows * width..][..(tile.width - tile.rows) * width]
+                .fill(0.0);
         }
     }
 }
@@ -336,12 +353,15 @@ impl Op for PackTile<'_> {
                 while width >= BLOCK && lane + BLOCK <= lanes.width {
                     for feature in (0..width).step_by(BLOCK) {
                         let feature = feature.min(width - BLOCK);
-                        let at = feature * lanes.width + lane;
-                        let from = std::array::from_fn(|i| from[at + i * lanes.width..].as_ptr());
-                        let to = to[lane * width + feature..].as_mut_ptr();
+                        let from = from.as_ptr().wrapping_add(feature * lanes.width + lane);
+                        let to = to.as_mut_ptr().wrapping_add(lane * width + feature);
                         // SAFETY: features feature..feature + 8 and lanes
-                        // lane..lane + 8 lie within both blocks.
-                        unsafe { s.transpose8(from, to, width) };
+                        // lane..lane + 8 lie within both blocks, which were
+                        // just cut to their lengths.
+                        unsafe {
+                            let row = |i: usize| from.wrapping_add(i * lanes.width);
+                            s.transpose8(std::array::from_fn(row), to, width);
+                        }
                     }
                     lane += BLOCK;
                 }

@@ -12,7 +12,7 @@
 //! 6. an input gradient that nobody uses (the first layer's) is left out.
 
 use super::memory::Buffer;
-use super::{BufferId, Ending, FEW_INPUTS, SlopeOf, Step};
+use super::{BufferId, Ending, SlopeOf, Step, prefers_dots};
 use crate::check::model::{Activation, Unary};
 use crate::ir::{Ir, Op, Value};
 use mlpc_kernels::gemm::Algorithm;
@@ -117,9 +117,9 @@ impl Fuser<'_> {
 
     /// What a weight gradient reads: x as rows in panels, and x itself where
     /// they have yet to be made or it is read as it is.
-    fn rows_of(&mut self, x: Value) -> (Option<BufferId>, Option<BufferId>) {
+    fn rows_of(&mut self, x: Value, dz: Value) -> (Option<BufferId>, Option<BufferId>) {
         let width = self.ir.nodes[x].width;
-        if width <= FEW_INPUTS {
+        if prefers_dots(width, self.ir.nodes[dz].width) {
             return (Some(self.buffer(x)), None);
         }
         match (self.ir.nodes[x].op, self.rows) {
@@ -138,7 +138,13 @@ impl Fuser<'_> {
         let step = match node.op {
             Op::Input => {
                 let x = self.place(id);
-                if self.train && node.width > FEW_INPUTS {
+                // The first layer's weight gradient reads the batch as rows.
+                let outputs = |user: &usize| match self.ir.nodes[*user].op {
+                    Op::WeightGradient { dz, .. } => Some(self.ir.nodes[dz].width),
+                    _ => None,
+                };
+                let outputs = self.users[id].iter().find_map(outputs);
+                if outputs.is_some_and(|outputs| !prefers_dots(node.width, outputs)) {
                     self.rows = Some(self.new_buffer("rows".into(), node.width));
                 }
                 Step::Load { x, rows: self.rows }
@@ -159,7 +165,7 @@ impl Fuser<'_> {
                 Step::SoftmaxSlope { y: self.buffer(y), dy: self.buffer(dy), dz: self.place(id) }
             }
             Op::WeightGradient { dz, x, weight } => {
-                let (x, rows) = self.rows_of(x);
+                let (x, rows) = self.rows_of(x, dz);
                 let dz = self.buffer(dz);
                 Step::WeightGradient { weight, bias: None, dz, x, rows, algorithm }
             }

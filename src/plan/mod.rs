@@ -356,9 +356,14 @@ fn panel(tensors: &[Tensor], isa: Isa) -> usize {
     if is_foreign(tensors, isa) { usize::MAX } else { mlpc_kernels::gemm::panel(isa) }
 }
 
-/// Inputs of a layer up to which its weight gradient is computed as scalar
-/// products: rows of so few columns would leave most of a vector empty.
-pub(super) const FEW_INPUTS: usize = 6;
+/// Whether a layer's weight gradient is computed as scalar products of the two
+/// tiles rather than from rows in panels. Packing rows costs as much as some 20
+/// outputs take to compute; scalar products are a third slower than register
+/// tiles up to 32 inputs, and take twice as long beyond, where the panels' same
+/// features compete for lines of the cache.
+pub(super) fn prefers_dots(inputs: usize, outputs: usize) -> bool {
+    inputs <= 16 || outputs <= if inputs <= 32 { 16 } else { 10 }
+}
 
 fn choose_algorithms(steps: &mut [Step], ir: &Ir, isa: Isa) {
     for step in steps {

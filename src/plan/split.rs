@@ -5,8 +5,13 @@ use mlpc_kernels::simd::Isa;
 use std::ops::Range;
 
 /// A tile's arena stays below this, so that it fits the second-level cache
-/// with some room for weights (measured on 1 MB: 0.6 MB is best).
-const ARENA_BYTES: usize = 600 * 1024;
+/// with some room for weights.
+const ARENA_BYTES: usize = 384 * 1024;
+
+/// Narrow nets take larger tiles, as long as these fit the first-level cache:
+/// what a step costs beside its work is then spread over more rows.
+const NARROW_ARENA_BYTES: usize = 24 * 1024;
+const MOST_LANES_NARROW: usize = 1024;
 
 /// Lanes of a tile: more of them do not reuse the weights any better, fewer
 /// than the least waste the register tiles.
@@ -40,7 +45,10 @@ pub(super) fn tile(arena: usize, large: bool, isa: Isa) -> usize {
         return MOST_LANES_LARGE;
     }
     let fit = ARENA_BYTES / 4 / arena.max(1);
-    fit.clamp(LEAST_LANES, MOST_LANES) / isa.lanes() * isa.lanes()
+    let narrow = NARROW_ARENA_BYTES / 4 / arena.max(1);
+    let lanes = fit.clamp(LEAST_LANES, MOST_LANES).max(narrow.min(MOST_LANES_NARROW));
+    let panel = mlpc_kernels::gemm::panel(isa);
+    lanes / panel * panel
 }
 
 /// How some rows are cut.

@@ -19,6 +19,8 @@ mod naive;
 mod strip;
 mod tiled;
 
+pub(crate) use tiled::vectors;
+
 use crate::layout::Tile;
 use crate::simd::{Isa, Op, Simd};
 

@@ -30,6 +30,18 @@ impl Avx2 {
         // SAFETY: the token proves that the CPU has the enabled features.
         unsafe { entry(self, op) }
     }
+
+    /// The same in a function that is never inlined.
+    #[inline(always)]
+    fn run_outlined<O: Op>(self, op: O) -> O::Output {
+        #[target_feature(enable = "avx2,fma")]
+        #[inline(never)]
+        fn entry<O: Op>(s: Avx2, op: O) -> O::Output {
+            op.run(s)
+        }
+        // SAFETY: the token proves that the CPU has the enabled features.
+        unsafe { entry(self, op) }
+    }
 }
 
 /// Proof that the CPU has AVX-512 F, VL, BW and DQ, and AVX2 and FMA.
@@ -53,6 +65,18 @@ impl Avx512 {
     #[inline]
     pub fn run<O: Op>(self, op: O) -> O::Output {
         #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
+        fn entry<O: Op>(s: Avx512, op: O) -> O::Output {
+            op.run(s)
+        }
+        // SAFETY: the token proves that the CPU has the enabled features.
+        unsafe { entry(self, op) }
+    }
+
+    /// The same in a function that is never inlined.
+    #[inline(always)]
+    fn run_outlined<O: Op>(self, op: O) -> O::Output {
+        #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
+        #[inline(never)]
         fn entry<O: Op>(s: Avx512, op: O) -> O::Output {
             op.run(s)
         }
@@ -139,7 +163,7 @@ impl Simd for Avx2 {
 
     #[inline(always)]
     fn outlined<O: Op>(self, op: O) -> O::Output {
-        self.run(op)
+        self.run_outlined(op)
     }
     #[inline(always)]
     fn splat(self, x: f32) -> __m256 {
@@ -301,7 +325,7 @@ impl Simd for Avx512 {
 
     #[inline(always)]
     fn outlined<O: Op>(self, op: O) -> O::Output {
-        self.run(op)
+        self.run_outlined(op)
     }
     #[inline(always)]
     fn splat(self, x: f32) -> __m512 {
