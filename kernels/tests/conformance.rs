@@ -239,9 +239,10 @@ fn check_product(isa: Isa, [m, n, k]: [usize; 3], panel: usize, start: usize) {
     let start = [Start::Zero, Start::C, Start::Bias(&bias)][start];
     let tile = Tile { width: k.max(1) + 3, rows: k, panel };
     // Padding lanes hold 0 in one of the factors.
-    let mut dz = noise(1, m * tile.width);
+    let features = m + 3;
+    let mut dz = noise(1, features * tile.width);
     for at in 0..dz.len() {
-        if tile.lane(m, at) >= k {
+        if tile.lane(features, at) >= k {
             dz[at] = 0.0;
         }
     }
@@ -249,7 +250,7 @@ fn check_product(isa: Isa, [m, n, k]: [usize; 3], panel: usize, start: usize) {
     let lefts = [
         Left::Strided { data: &a, row_stride: k, column_stride: 1 },
         Left::Strided { data: &a, row_stride: 1, column_stride: m },
-        Left::Tile(&dz, tile),
+        Left::Tile { data: &dz, tile, features, first: 2 },
     ];
     let rights = [
         Right::Rows { data: &b, stride: n + 2 },

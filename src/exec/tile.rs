@@ -35,6 +35,58 @@ pub(super) struct Gradients<'a> {
     pub(super) first: bool,
 }
 
+/// A run of the flat buffers whose gradient is computed together: some rows
+/// of a weight, or a bias.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Part {
+    /// The run.
+    pub(super) range: Range<usize>,
+    /// The step that computes it.
+    step: usize,
+    /// Rows of a weight; none for a bias.
+    rows: Option<Range<usize>>,
+}
+
+/// Parameters of a part at the most, where a row is not longer: its gradient
+/// and state fit the cache between computing and using them.
+const PART: usize = 6 * 1024;
+
+/// The parts of a plan's flat buffers, in order.
+pub(super) fn parts(plan: &Plan) -> Vec<Part> {
+    let mut parts = Vec::new();
+    for (at, step) in plan.train.steps.iter().enumerate() {
+        let (weight, bias) = match *step {
+            Step::WeightGradient { weight, bias, .. } => (Some(weight), bias),
+            Step::BiasGradient { bias, .. } => (None, Some(bias)),
+            _ => continue,
+        };
+        if let Some(weight) = weight {
+            let tensor = &plan.tensors[weight];
+            let (outputs, inputs) = (tensor.shape[0], tensor.shape[1]);
+            // Whole register tiles, of 12 rows at the most.
+            let rows = (PART / inputs / 12).max(1) * 12;
+            for first in (0..outputs).step_by(rows) {
+                let rows = first..outputs.min(first + rows);
+                let start = tensor.range.start;
+                let range = start + rows.start * inputs..start + rows.end * inputs;
+                parts.push(Part { range, step: at, rows: Some(rows) });
+            }
+        }
+        if let Some(bias) = bias {
+            parts.push(Part { range: plan.tensors[bias].range.clone(), step: at, rows: None });
+        }
+    }
+    parts.sort_by_key(|part| part.range.start);
+    parts
+}
+
+/// What a shard's steps read and write beside its arena.
+pub(super) struct Scratch<'a> {
+    pub(super) arena: &'a mut [f32],
+    pub(super) targets: &'a mut [f32],
+    pub(super) classes: &'a mut [u32],
+}
+
 /// A tile at work.
 struct Work<'a> {
     plan: &'a Plan,
@@ -44,18 +96,18 @@ struct Work<'a> {
     arena: &'a mut [f32],
 }
 
-/// Runs training's steps for one tile; returns the sum of its losses.
+/// Runs training's steps for one tile; returns the sum of its losses. Without
+/// a gradient the steps that compute it are left for [`run_part`], but for what
+/// prepares them.
 pub(super) fn run_tile(
     plan: &Plan,
     parameters: &[f32],
     input: TileInput<'_>,
-    arena: &mut [f32],
-    targets: &mut [f32],
-    classes: &mut [u32],
-    mut gradients: Gradients<'_>,
+    scratch: Scratch<'_>,
+    mut gradients: Option<Gradients<'_>>,
 ) -> f64 {
-    let rows = input.rows.len();
-    let tile = plan.tile(rows);
+    let tile = plan.tile(input.rows.len());
+    let Scratch { arena, targets, classes } = scratch;
     let targets = load_targets(plan, &input, tile, targets, classes);
     let mut work = Work { plan, program: &plan.train, parameters, tile, arena };
     let mut total = 0.0;
@@ -67,16 +119,54 @@ pub(super) fn run_tile(
                 total += work.loss_through(activation, z, targets, input.scale);
             }
             Step::WeightGradient { weight, bias, dz, x, rows, algorithm } => {
-                work.weight_gradient(weight, dz, x, rows, algorithm, &mut gradients);
+                if let (Some(x), Some(rows)) = (x, rows) {
+                    work.pack(x, rows);
+                }
+                let Some(Gradients { flat, first }) = &mut gradients else { continue };
+                let work = work.read();
+                let tensor = &plan.tensors[weight];
+                let gradient = &mut flat[tensor.range.clone()];
+                let outputs = 0..tensor.shape[0];
+                work.weight_gradient(outputs, dz, rows.or(x), algorithm, gradient, !*first);
                 if let Some(bias) = bias {
-                    work.bias_gradient(bias, dz, &mut gradients);
+                    let gradient = &mut flat[plan.tensors[bias].range.clone()];
+                    work.bias_gradient(dz, gradient, !*first);
                 }
             }
-            Step::BiasGradient { bias, dz } => work.bias_gradient(bias, dz, &mut gradients),
+            Step::BiasGradient { bias, dz } => {
+                let Some(Gradients { flat, first }) = &mut gradients else { continue };
+                let gradient = &mut flat[plan.tensors[bias].range.clone()];
+                work.read().bias_gradient(dz, gradient, !*first);
+            }
             ref step => work.forward_or_slope(step),
         }
     }
     total
+}
+
+/// Computes a part's gradient over tiles that [`run_tile`] has left: their
+/// rows and arenas, in order. It is added to what is there, or not.
+pub(super) fn run_part<'a>(
+    plan: &Plan,
+    part: &Part,
+    tiles: impl Iterator<Item = (usize, &'a [f32])>,
+    gradient: &mut [f32],
+    mut accumulate: bool,
+) {
+    for (rows, arena) in tiles {
+        let work = Read { plan, program: &plan.train, tile: plan.tile(rows), arena };
+        match (&plan.train.steps[part.step], &part.rows) {
+            (&Step::WeightGradient { dz, x, rows, algorithm, .. }, Some(outputs)) => {
+                let (outputs, x) = (outputs.clone(), rows.or(x));
+                work.weight_gradient(outputs, dz, x, algorithm, gradient, accumulate);
+            }
+            (&Step::WeightGradient { dz, .. } | &Step::BiasGradient { dz, .. }, None) => {
+                work.bias_gradient(dz, gradient, accumulate);
+            }
+            (step, _) => unreachable!("not a step of parameters: {step:?}"),
+        }
+        accumulate = true;
+    }
 }
 
 /// Runs prediction's steps for the rows of `features` (`[rows, inputs]`) and
@@ -130,8 +220,7 @@ fn load_targets<'t>(
 
 impl Work<'_> {
     fn range(&self, buffer: BufferId) -> Range<usize> {
-        let Buffer { width, offset, .. } = self.program.buffers[buffer];
-        offset * self.tile.width..(offset + width) * self.tile.width
+        range(self.program, self.tile, buffer)
     }
 
     fn width(&self, buffer: BufferId) -> usize {
@@ -269,40 +358,17 @@ impl Work<'_> {
         Gemm::input_gradient(tile, shape, weights, dz, dx).run(algorithm, plan.options.isa);
     }
 
-    /// ∂W += dz·xᵀ, over the rows of the tile.
-    fn weight_gradient(
-        &mut self,
-        weight: usize,
-        dz: BufferId,
-        x: Option<BufferId>,
-        rows: Option<BufferId>,
-        algorithm: Algorithm,
-        gradients: &mut Gradients<'_>,
-    ) {
+    /// x as rows in panels.
+    fn pack(&mut self, x: BufferId, rows: BufferId) {
         let (plan, tile) = (self.plan, self.tile);
-        let isa = plan.options.isa;
-        let panel = plan.panel;
-        let from = rows.or(x).expect("a weight gradient reads x");
-        let inputs = self.width(from);
-        if let (Some(x), Some(rows)) = (x, rows) {
-            let [x, rows] = self.several([x, rows]);
-            layout::pack_tile(isa, tile, inputs, x, panel, rows);
-        }
-        let x = match rows {
-            Some(rows) => Right::Panels { data: self.get(rows), panel },
-            None => Right::Tile(self.get(from), tile),
-        };
-        let shape = [self.width(dz), inputs];
-        let gradient = &mut gradients.flat[plan.tensors[weight].range.clone()];
-        Gemm::weight_gradient(tile, shape, self.get(dz), x, gradient, !gradients.first)
-            .run(algorithm, isa);
+        let inputs = self.width(rows);
+        let [x, rows] = self.several([x, rows]);
+        layout::pack_tile(plan.options.isa, tile, inputs, x, plan.panel, rows);
     }
 
-    /// ∂b += Σ dz; padding lanes hold 0.
-    fn bias_gradient(&mut self, bias: usize, dz: BufferId, gradients: &mut Gradients<'_>) {
-        let plan = self.plan;
-        let gradient = &mut gradients.flat[plan.tensors[bias].range.clone()];
-        sum_features(plan.options.isa, self.tile, self.get(dz), gradient, !gradients.first);
+    fn read(&self) -> Read<'_> {
+        let Work { plan, program, tile, .. } = *self;
+        Read { plan, program, tile, arena: &*self.arena }
     }
 
     fn loss(&mut self, p: BufferId, dp: BufferId, targets: Targets<'_>, scale: f32) -> f64 {
@@ -338,4 +404,53 @@ impl Work<'_> {
             _ => panic!("targets of another kind than the loss takes"),
         }
     }
+}
+
+/// A tile whose values are only read.
+struct Read<'a> {
+    plan: &'a Plan,
+    program: &'a Program,
+    tile: Tile,
+    arena: &'a [f32],
+}
+
+impl Read<'_> {
+    fn get(&self, buffer: BufferId) -> &[f32] {
+        &self.arena[range(self.program, self.tile, buffer)]
+    }
+
+    /// ∂W (+)= dz·xᵀ over the tile, for some rows of W; `x` is the tile of x or
+    /// its rows in panels, as the algorithm takes it.
+    fn weight_gradient(
+        &self,
+        outputs: Range<usize>,
+        dz: BufferId,
+        x: Option<BufferId>,
+        algorithm: Algorithm,
+        gradient: &mut [f32],
+        accumulate: bool,
+    ) {
+        let (plan, tile) = (self.plan, self.tile);
+        let x = x.expect("a weight gradient reads x");
+        let width = |buffer: BufferId| self.program.buffers[buffer].width;
+        let shape = [width(dz), width(x)];
+        let x = match algorithm {
+            Algorithm::Dots => Right::Tile(self.get(x), tile),
+            _ => Right::Panels { data: self.get(x), panel: plan.panel },
+        };
+        Gemm::weight_gradient(tile, shape, self.get(dz), x, gradient, accumulate)
+            .rows(outputs)
+            .run(algorithm, plan.options.isa);
+    }
+
+    /// ∂b (+)= Σ dz; padding lanes hold 0.
+    fn bias_gradient(&self, dz: BufferId, gradient: &mut [f32], accumulate: bool) {
+        sum_features(self.plan.options.isa, self.tile, self.get(dz), gradient, accumulate);
+    }
+}
+
+/// Where a buffer lies in the arena of a tile.
+fn range(program: &Program, tile: Tile, buffer: BufferId) -> Range<usize> {
+    let Buffer { width, offset, .. } = program.buffers[buffer];
+    offset * tile.width..(offset + width) * tile.width
 }

@@ -272,6 +272,11 @@ pub enum Step {
 }
 
 impl Step {
+    /// Whether it computes the gradient of parameters.
+    pub fn is_of_parameters(&self) -> bool {
+        matches!(self, Step::WeightGradient { .. } | Step::BiasGradient { .. })
+    }
+
     /// The buffers that it touches.
     fn buffers(&self) -> Vec<BufferId> {
         match *self {
@@ -307,8 +312,18 @@ impl Plan {
         let program = |train: bool| {
             let (mut steps, mut buffers, output) = fuse::steps(ir, options.fuse, train);
             choose_algorithms(&mut steps, ir, options.isa);
-            let arena = memory::assign(&steps, &mut buffers, output);
-            let tile = split::tile(arena, is_large(&ir.tensors), options.isa);
+            let by_outputs = train && is_by_outputs(&ir.tensors);
+            let mut together = steps.len();
+            if by_outputs {
+                // The gradient of parameters comes last, for all shards.
+                steps.sort_by_key(Step::is_of_parameters);
+                together = steps.partition_point(|step| !step.is_of_parameters());
+            }
+            let arena = memory::assign(&steps, &mut buffers, output, together);
+            let tile = match by_outputs {
+                true => split::MOST_LANES_LARGE,
+                false => split::tile(arena, is_large(&ir.tensors), options.isa),
+            };
             Program { steps, buffers, arena, output, tile }
         };
         Plan {
@@ -331,6 +346,15 @@ impl Plan {
         Tile { width, rows, panel: self.panel.min(width) }
     }
 
+    /// Whether the gradient of parameters is computed by outputs: first the
+    /// forward and backward pass of all shards, then, for a few rows of a
+    /// weight after the other, their gradient over all shards and their
+    /// update. So threads share neither gradients nor the work of adding them
+    /// up; else each shard has a gradient of its own.
+    pub fn is_by_outputs(&self) -> bool {
+        is_by_outputs(&self.tensors)
+    }
+
     /// Whether a layer has more weights than the cache takes.
     fn is_large(&self) -> bool {
         is_large(&self.tensors)
@@ -344,6 +368,14 @@ const LARGE_LAYER: usize = 256 * 1024;
 
 fn is_large(tensors: &[Tensor]) -> bool {
     tensors.iter().any(|tensor| tensor.range.len() > LARGE_LAYER)
+}
+
+/// Parameters beyond which adding up a gradient a shard, 256 KB each, would
+/// cost more than it gains.
+const SHARED_PARAMETERS: usize = 64 * 1024;
+
+fn is_by_outputs(tensors: &[Tensor]) -> bool {
+    tensors.last().is_some_and(|tensor| tensor.range.end > SHARED_PARAMETERS)
 }
 
 /// Whether some products go to matrixmultiply, which knows no panels.

@@ -37,7 +37,10 @@ impl Op for Dots<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let Gemm { m, n, a, b, c, layout, start, .. } = self.0;
-        let (Left::Tile(dz, tile), Right::Tile(x, _), Layout::Rows(stride)) = (a, b, layout) else {
+        let Left::Tile { data: dz, tile, features, first } = a else {
+            unreachable!("Algorithm::takes refuses it")
+        };
+        let (Right::Tile(x, _), Layout::Rows(stride)) = (b, layout) else {
             unreachable!("Algorithm::takes refuses it")
         };
         let most = columns(S::REGISTERS);
@@ -49,7 +52,8 @@ impl Op for Dots<'_> {
             let mut column = 0;
             for block in 0..column_blocks {
                 let columns = (n - column).div_ceil(column_blocks - block);
-                let block = Block { dz, x, tile, features: [m, n], at: [row, column] };
+                let at = [first + row, column];
+                let block = Block { dz, x, tile, features: [features, n], at };
                 let sums = match columns {
                     1 => block.run::<S, 1>(s, rows),
                     2 => block.run::<S, 2>(s, rows),

@@ -7,7 +7,7 @@ pub(super) fn run(g: Gemm<'_>) {
     let (m, n, k) = (g.m, g.n, g.k);
     let (a, a_row, a_column) = match g.a {
         Left::Strided { data, row_stride, column_stride } => (data, row_stride, column_stride),
-        Left::Tile(data, tile) => (data, tile.width, 1),
+        Left::Tile { data, tile, first, .. } => (&data[first * tile.width..], tile.width, 1),
     };
     let (b, b_row, b_column) = match g.b {
         Right::Rows { data, stride } => (data, stride, 1),

@@ -23,6 +23,7 @@ pub(crate) use tiled::vectors;
 
 use crate::layout::Tile;
 use crate::simd::{Isa, Op, Simd};
+use std::ops::Range;
 
 /// The left factor A `[m][k]`, of which a kernel reads single numbers.
 #[derive(Debug, Clone, Copy)]
@@ -36,8 +37,17 @@ pub enum Left<'a> {
         /// From one column to the next.
         column_stride: usize,
     },
-    /// A tile of m features: its lanes are the columns, k at most its width.
-    Tile(&'a [f32], Tile),
+    /// m features of a tile: its lanes are the columns, k at most its width.
+    Tile {
+        /// The whole tile's elements.
+        data: &'a [f32],
+        /// Its shape.
+        tile: Tile,
+        /// Its features.
+        features: usize,
+        /// The first of the m.
+        first: usize,
+    },
 }
 
 /// The right factor B `[k][n]`.
@@ -141,8 +151,8 @@ impl Algorithm {
             Algorithm::Tiled => !matches!(gemm.b, Right::Tile(..)),
             // Lanes of both must come in the same panels.
             Algorithm::Dots => match (gemm.a, gemm.b, gemm.layout, gemm.start) {
-                (Left::Tile(_, a), Right::Tile(_, b), Layout::Rows(_), start) => {
-                    a == b && !matches!(start, Start::Bias(_))
+                (Left::Tile { tile, .. }, Right::Tile(_, of_b), Layout::Rows(_), start) => {
+                    tile == of_b && !matches!(start, Start::Bias(_))
                 }
                 _ => false,
             },
@@ -207,12 +217,28 @@ impl<'a> Gemm<'a> {
             m: outputs,
             n: inputs,
             k: tile.width,
-            a: Left::Tile(dz, tile),
+            a: Left::Tile { data: dz, tile, features: outputs, first: 0 },
             b: x,
             c: gradient,
             layout: Layout::Rows(inputs),
             start: if accumulate { Start::C } else { Start::Zero },
         }
+    }
+
+    /// The same for a few of the outputs: rows `outputs` of dW, which is what
+    /// `gradient` holds.
+    pub fn rows(self, outputs: Range<usize>) -> Self {
+        let a = match self.a {
+            Left::Strided { data, row_stride, column_stride } => Left::Strided {
+                data: data.get(outputs.start * row_stride..).unwrap_or(&[]),
+                row_stride,
+                column_stride,
+            },
+            Left::Tile { data, tile, features, first } => {
+                Left::Tile { data, tile, features, first: first + outputs.start }
+            }
+        };
+        Gemm { m: outputs.len(), a, ..self }
     }
 
     /// Computes the product.
@@ -238,7 +264,7 @@ impl<'a> Gemm<'a> {
     fn in_one_piece(&self) -> bool {
         let left = match self.a {
             Left::Strided { .. } => true,
-            Left::Tile(_, tile) => tile.panel >= tile.width,
+            Left::Tile { tile, .. } => tile.panel >= tile.width,
         };
         let right = match self.b {
             Right::Rows { .. } => true,
@@ -277,7 +303,9 @@ impl<'a> Gemm<'a> {
             Left::Strided { data, row_stride, column_stride } => {
                 data.len() >= spans(m, row_stride, k, column_stride)
             }
-            Left::Tile(data, t) => tile(data, t, m),
+            Left::Tile { data, tile: t, features, first } => {
+                first.checked_add(m).is_some_and(|end| end <= features) && tile(data, t, features)
+            }
         };
         assert!(left, "A is short");
         let right = match self.b {

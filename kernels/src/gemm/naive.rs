@@ -8,7 +8,7 @@ pub(super) fn run(g: Gemm<'_>) {
         Left::Strided { data, row_stride, column_stride } => {
             data[i * row_stride + l * column_stride]
         }
-        Left::Tile(data, tile) => data[tile.index(m, i, l)],
+        Left::Tile { data, tile, features, first } => data[tile.index(features, first + i, l)],
     };
     let b = |l: usize, j: usize| match g.b {
         Right::Rows { data, stride } => data[l * stride + j],

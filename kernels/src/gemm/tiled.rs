@@ -74,14 +74,16 @@ impl Op for Tiled<'_> {
             Right::Tile(..) => unreachable!("Algorithm::takes refuses it"),
         };
         let a = match a {
-            Left::Tile(data, tile) if tile.panel >= tile.width => {
-                Left::Strided { data, row_stride: tile.width, column_stride: 1 }
-            }
+            Left::Tile { data, tile, first, .. } if tile.panel >= tile.width => Left::Strided {
+                data: data.get(first * tile.width..).unwrap_or(&[]),
+                row_stride: tile.width,
+                column_stride: 1,
+            },
             a => a,
         };
         // Parts of k end where panels of A do.
         let (unit, copies) = match a {
-            Left::Tile(_, tile) => (tile.panel, false),
+            Left::Tile { tile, .. } => (tile.panel, false),
             // A's columns are copied together first where they lie lines
             // apart and enough columns of C use the copy.
             Left::Strided { row_stride, column_stride, .. } => {
@@ -154,7 +156,9 @@ impl Op for Tiled<'_> {
                         tail_row: 0,
                         tail_at: data.as_ptr(),
                     },
-                    Left::Tile(data, tile) => Source::of_tile(data, tile, m, first..last),
+                    Left::Tile { data, tile, features, first: feature } => {
+                        Source::of_tile(data, tile, features, first..last).from_row(feature)
+                    }
                 };
                 if let (true, Left::Strided { data, row_stride, column_stride }) = (copies, a) {
                     let mut row = 0;

@@ -50,6 +50,10 @@ pub(super) struct Moved {
 /// The first row that is taken of a matrix which has some more.
 const FIRST: usize = 2;
 
+fn pick(numbers: &Option<Vec<u32>>) -> Pick<'_> {
+    numbers.as_ref().map_or(Pick::From(FIRST), |numbers| Pick::Numbers(numbers))
+}
+
 impl Moved {
     pub(super) fn new(of: Move, isa: Isa, size: Size, setting: Setting) -> Self {
         let (features, tile) = losses::tile(size);
@@ -64,22 +68,17 @@ impl Moved {
             Placement::Plain => 16,
             _ => [16, 5, 64][tile.rows % 3],
         };
-        // Backwards, and none but the last row twice.
-        let number = |place: usize| (held - 1 - place.min(held - 1)) as u32;
+        let backwards = |place: usize| (held - 1 - place) as u32;
         Moved {
             of,
             isa,
             tile,
             features,
             panel,
-            numbers: (setting.variant > 0).then(|| (0..tile.rows).map(number).collect()),
+            numbers: (setting.variant > 0).then(|| (0..tile.rows).map(backwards).collect()),
             from: Buffer::new(setting, &from),
             to: Buffer::new(setting, &vec![-5.0; features * to]),
         }
-    }
-
-    fn pick(&self) -> Pick<'_> {
-        self.numbers.as_ref().map_or(Pick::From(FIRST), |numbers| Pick::Numbers(numbers))
     }
 
     /// What a feature of a lane is: an element of the rows, or of the tile;
@@ -89,7 +88,7 @@ impl Moved {
         match self.of {
             Move::TileToRows | Move::PackTile => from[tile.index(self.features, feature, lane)],
             _ if lane >= tile.rows => 0.0,
-            _ => from[self.pick().row(lane) * self.features + feature],
+            _ => from[pick(&self.numbers).row(lane) * self.features + feature],
         }
     }
 
@@ -111,8 +110,7 @@ impl Moved {
 impl Work for Moved {
     fn run(&mut self) {
         let (isa, tile, features, panel) = (self.isa, self.tile, self.features, self.panel);
-        let pick =
-            self.numbers.as_ref().map_or(Pick::From(FIRST), |numbers| Pick::Numbers(numbers));
+        let pick = pick(&self.numbers);
         let rows = Rows { data: self.from.slice(), columns: features, pick };
         let to = self.to.slice_mut();
         match self.of {

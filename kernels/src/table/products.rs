@@ -110,7 +110,7 @@ impl Operands {
         match self.product {
             Product::Forward => [self.outputs, self.tile.width, self.inputs],
             Product::InputGradient => [self.inputs, self.tile.width, self.outputs],
-            Product::WeightGradient => [self.outputs, self.inputs, self.tile.rows],
+            Product::WeightGradient => [self.outputs, self.inputs, self.tile.width],
         }
     }
 
@@ -140,6 +140,15 @@ impl Operands {
             }
         }
     }
+}
+
+/// The elements of rows, each at the place of its row and column.
+fn moved(rows: &[f32], columns: usize, at: impl Fn(usize, usize) -> usize) -> Vec<f32> {
+    let mut to = vec![0.0; rows.len()];
+    for (i, &x) in rows.iter().enumerate() {
+        to[at(i / columns, i % columns)] = x;
+    }
+    to
 }
 
 /// Where column `j` of row `i` lies in panels of a matrix `[rows][columns]`.
@@ -212,10 +221,17 @@ impl Layer {
             }
             Product::WeightGradient => {
                 // Padding lanes of dz are 0, and those of x whatever is finite.
+                let mut x = numbers(2, width * inputs);
+                x[rows * inputs..].fill(0.75);
                 let x = match operands.form {
-                    Form::Rows => spread(&numbers(2, rows * inputs), inputs, b_stride),
-                    Form::Panels(_) => numbers(2, rows * inputs),
-                    Form::Tile => tile_of(2, inputs, Some(0.75)),
+                    Form::Rows => spread(&x, inputs, b_stride),
+                    Form::Panels(panel) => {
+                        let at = |lane, feature| in_panels([width, inputs], panel, lane, feature);
+                        moved(&x, inputs, at)
+                    }
+                    Form::Tile => {
+                        moved(&x, inputs, |lane, feature| tile.index(inputs, feature, lane))
+                    }
                 };
                 (tile_of(1, outputs, Some(0.0)), x, numbers(4, outputs * inputs))
             }

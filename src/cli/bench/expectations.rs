@@ -4,6 +4,7 @@ use super::figures::{Figure, short};
 use super::{Context, Failure, SCHEMA};
 use mlpc::diag::{Code, Diagnostic, Diagnostics};
 use serde_json::{Map, Value};
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -140,6 +141,12 @@ impl FromStr for Tolerance {
     }
 }
 
+impl fmt::Display for Tolerance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}%", (self.0 * 1e4).round() / 100.0)
+    }
+}
+
 /// An earlier result of `mlpc bench --json`.
 #[derive(Debug)]
 pub(super) struct Baseline {
@@ -265,8 +272,7 @@ impl Baseline {
                 slower.push(Diagnostic::error(
                     Code::Expectation,
                     format!(
-                        "slower than `{shown}`: {values}, {percent:.1}% where {}% is tolerated",
-                        short(100.0 * tolerance.0)
+                        "slower than `{shown}`: {values}, {percent:.1}% where {tolerance} is tolerated"
                     ),
                 ));
             } else if slowdown < 1.0 / (1.0 + tolerance.0) {
@@ -276,8 +282,7 @@ impl Baseline {
                 within += 1;
             }
         }
-        let percent = short(100.0 * tolerance.0);
-        context.say(format!("{within} of {compared} figures are within {percent}% of `{shown}`"));
+        context.say(format!("{within} of {compared} figures are within {tolerance} of `{shown}`"));
         slower
     }
 }
@@ -311,6 +316,10 @@ mod tests {
     fn tolerances_are_shares() {
         assert_eq!("10%".parse(), Ok(Tolerance(0.1)));
         assert_eq!("0.25".parse(), Ok(Tolerance(0.25)));
+        assert_eq!(
+            (Tolerance(0.1).to_string(), Tolerance(0.025).to_string()),
+            ("10%".into(), "2.5%".into())
+        );
         assert!("-1%".parse::<Tolerance>().is_err() && "ten".parse::<Tolerance>().is_err());
     }
 

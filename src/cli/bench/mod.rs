@@ -44,10 +44,10 @@ pub(super) struct Args {
     #[arg(long, conflicts_with_all = ["model", "data", "batch", "set"])]
     kernels: bool,
     /// Kernels whose name holds this; may be repeated
-    #[arg(long, value_name = "SUBSTR", requires = "kernels")]
+    #[arg(long, value_name = "SUBSTR", requires = "kernels", conflicts_with = "model")]
     filter: Vec<String>,
     /// Check the kernels' results and time nothing
-    #[arg(long, requires = "kernels", conflicts_with_all = ["assert", "baseline"])]
+    #[arg(long, requires = "kernels", conflicts_with_all = ["model", "assert", "baseline"])]
     quick: bool,
     /// Print the figures as JSON
     #[arg(long)]
