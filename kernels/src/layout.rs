@@ -112,9 +112,9 @@ impl<'a> Pick<'a> {
 }
 
 impl Rows<'_> {
-    /// What the unsafe code below relies on: the first `count` rows lie within
+    /// What unsafe code relies on: the first `count` rows lie within
     /// the matrix.
-    fn check(&self, count: usize) {
+    pub(crate) fn check(&self, count: usize) {
         let held = self.data.len() / self.columns.max(1);
         let fits = match self.pick {
             Pick::From(first) => first.checked_add(count).is_some_and(|end| end <= held),
@@ -125,7 +125,7 @@ impl Rows<'_> {
 
     /// Where a row begins; `place` was checked.
     #[inline(always)]
-    fn at(&self, place: usize) -> *const f32 {
+    pub(crate) fn at(&self, place: usize) -> *const f32 {
         self.data.as_ptr().wrapping_add(self.pick.row(place) * self.columns)
     }
 }

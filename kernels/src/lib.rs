@@ -30,5 +30,6 @@ pub mod optim;
 pub mod peak;
 pub mod simd;
 pub mod single;
+pub mod small;
 pub mod table;
 pub mod unary;

@@ -9,6 +9,7 @@
 mod predict;
 mod reduce;
 pub mod reference;
+mod small;
 mod tile;
 
 pub use predict::{Predict, mean_loss};
@@ -212,6 +213,9 @@ impl Executor {
     /// Where the batch is empty or larger than the executor was made for, or
     /// a slice is shorter than its rows need.
     pub fn gradient(&mut self, parameters: &[f32], batch: Batch<'_>) -> f64 {
+        if let Some(loss) = self.small_gradient(parameters, batch) {
+            return loss;
+        }
         if self.plan.is_by_outputs() {
             return self.by_outputs(Of::Gradient(parameters), batch);
         }
@@ -226,6 +230,9 @@ impl Executor {
     /// # Panics
     /// As [`Executor::gradient`].
     pub fn step(&mut self, state: &mut State, batch: Batch<'_>) -> f64 {
+        if let Some(loss) = self.small_step(state, batch) {
+            return loss;
+        }
         if self.plan.is_by_outputs() {
             state.step += 1;
             return self.by_outputs(Of::Step(state), batch);

@@ -13,6 +13,7 @@
 
 mod fuse;
 mod memory;
+mod small;
 mod split;
 mod text;
 
@@ -25,6 +26,7 @@ use crate::ir::{Ir, TensorId, lower};
 use mlpc_kernels::gemm::Algorithm;
 use mlpc_kernels::layout::Tile;
 use mlpc_kernels::simd::Isa;
+use mlpc_kernels::small::Net;
 
 /// The number of a buffer in [`Program::buffers`].
 pub type BufferId = usize;
@@ -107,6 +109,9 @@ pub struct Plan {
     pub loss: Loss,
     /// The optimizer.
     pub optimizer: Optimizer,
+    /// The network as a kernel that takes a whole step, where it is fused and
+    /// small: see [`Plan::small_step`].
+    pub small: Option<Net>,
     /// The steps of a tile in training: forward, loss, backward.
     pub train: Program,
     /// The steps of a tile in prediction.
@@ -335,6 +340,7 @@ impl Plan {
             parameters: ir.tensors.last().map_or(0, |t| t.range.end),
             loss: ir.loss,
             optimizer: ir.optimizer,
+            small: options.fuse.then(|| small::of(ir)).flatten(),
             train: program(true),
             predict: program(false),
         }

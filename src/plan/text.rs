@@ -3,6 +3,7 @@
 use super::{BufferId, Plan, Program, SlopeOf, Step};
 use crate::check::model::Activation;
 use mlpc_kernels::gemm::Algorithm;
+use mlpc_kernels::small::MOST_ROWS;
 use std::fmt::{self, Write as _};
 
 impl fmt::Display for Plan {
@@ -20,6 +21,9 @@ impl fmt::Display for Plan {
         for tensor in &self.tensors {
             let shape = tensor.shape.iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
             writeln!(f, "  {} [{shape}] at {}", tensor.name, tensor.range.start)?;
+        }
+        if self.small.is_some() {
+            writeln!(f, "small: a training step of up to {MOST_ROWS} rows is one kernel call")?;
         }
         self.program(f, "train", &self.train)?;
         self.program(f, "predict", &self.predict)

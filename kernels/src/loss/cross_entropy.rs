@@ -30,9 +30,10 @@ pub fn softmax(isa: Isa, tile: Tile, z: &mut [f32]) {
     isa.run(Softmax { tile, z });
 }
 
-struct Softmax<'a> {
-    tile: Tile,
-    z: &'a mut [f32],
+/// [`softmax()`] as an operation; `z` is a whole number of features.
+pub(crate) struct Softmax<'a> {
+    pub(crate) tile: Tile,
+    pub(crate) z: &'a mut [f32],
 }
 
 impl Op for Softmax<'_> {
@@ -176,24 +177,30 @@ impl Op for SoftmaxCrossEntropy<'_> {
         for panel in tile.panels() {
             let z = &mut z[panel.of(outputs)];
             let classes = &classes[panel.first.min(tile.rows)..][..panel.rows];
-            total += OfPanel { panel, z, classes, smoothing, scale }.run(s);
+            // SAFETY: rows ≤ width, and there is a class a row, each less than
+            // `outputs`: `softmax_cross_entropy` has checked.
+            total += unsafe { OfPanel { panel, z, classes, smoothing, scale }.run(s) };
         }
         total
     }
 }
 
 /// [`softmax_cross_entropy`] of a panel.
-struct OfPanel<'a> {
-    panel: Panel,
-    z: &'a mut [f32],
-    classes: &'a [u32],
-    smoothing: f32,
-    scale: f32,
+pub(crate) struct OfPanel<'a> {
+    pub(crate) panel: Panel,
+    pub(crate) z: &'a mut [f32],
+    /// One a row, each less than the panel's features.
+    pub(crate) classes: &'a [u32],
+    pub(crate) smoothing: f32,
+    pub(crate) scale: f32,
 }
 
 impl OfPanel<'_> {
+    /// # Safety
+    /// The panel has no more rows than its width, and `classes` has an entry
+    /// a row, each less than the panel's features.
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) -> f64 {
+    pub(crate) unsafe fn run<S: Simd>(self, s: S) -> f64 {
         let OfPanel { panel: Panel { width, rows, .. }, z, classes, smoothing, scale } = self;
         let outputs = z.len() / width;
         let columns = Columns { z: z.as_mut_ptr(), width, outputs };
@@ -201,8 +208,7 @@ impl OfPanel<'_> {
         let pass =
             Fused { columns, classes: classes.as_ptr(), smoothing, spread, scale, total: 0.0 };
         // SAFETY: `z` has `outputs` features of `width` lanes and is borrowed
-        // exclusively; `softmax_cross_entropy` has checked that rows ≤ width,
-        // and that there are as many classes, each less than `outputs`.
+        // exclusively; the caller vouches for rows and classes.
         let total = unsafe {
             if smoothing > 0.0 {
                 let mut pass = Smoothing::<true>(pass);

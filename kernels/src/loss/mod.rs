@@ -12,6 +12,8 @@ mod mae;
 mod mse;
 mod quantile;
 
+pub(crate) use bce::of_logit;
+pub(crate) use cross_entropy::{OfPanel, Softmax};
 pub use cross_entropy::{cross_entropy, softmax, softmax_backward, softmax_cross_entropy};
 
 use crate::hyper::{Hyper, MAX, Values, defaults};
@@ -60,7 +62,8 @@ macro_rules! losses {
 
         impl LossKind {
             /// Calls `with` with the type of this loss; a loss of rows has none.
-            fn with<W: WithElementwise>(self, with: W) -> W::Output {
+            #[inline(always)]
+            pub(crate) fn with<W: WithElementwise>(self, with: W) -> W::Output {
                 match self {
                     $(LossKind::$Element => with.with::<$element_file::$Element>(),)*
                     $(LossKind::$Row => panic!("{} is a loss of rows", self.name()),)*
@@ -111,7 +114,7 @@ losses! {
 }
 
 /// Code that is generic over the type of an elementwise loss.
-trait WithElementwise {
+pub(crate) trait WithElementwise {
     type Output;
     fn with<L: Elementwise>(self) -> Self::Output;
 }

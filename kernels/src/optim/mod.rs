@@ -113,6 +113,12 @@ macro_rules! optimizers {
                 }),* }
             }
 
+            /// Calls `with` with the type of this optimizer.
+            #[inline(always)]
+            pub(crate) fn with<W: WithOptimizer>(&self, with: W) -> W::Output {
+                match self.kind { $(OptimizerKind::$Name => with.with::<$file::$Name>()),* }
+            }
+
             /// One step for one parameter in f64: the oracle.
             pub fn oracle(&self, step: u64, p: f64, g: f64, state: &mut [f64; 2]) -> f64 {
                 match self.kind { $(OptimizerKind::$Name =>
@@ -150,6 +156,12 @@ const fn weight_decay(default: f64) -> Hyper {
         range: Range::NonNegative,
         doc: "pull of weights and biases towards 0",
     }
+}
+
+/// Code that is generic over the type of an optimizer.
+pub(crate) trait WithOptimizer {
+    type Output;
+    fn with<O: OptimOp>(self) -> Self::Output;
 }
 
 struct Update<'a, O> {

@@ -18,7 +18,7 @@ pub(crate) use each::{Vectors, each_vector};
 #[cfg(feature = "model")]
 pub use model::Model;
 pub use portable::Portable;
-pub use twice::Twice;
+pub use twice::{Folds, Twice};
 #[cfg(target_arch = "x86_64")]
 pub use x86::{Avx2, Avx512};
 
@@ -160,6 +160,33 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn sum4(self, v: [Self::V; 4]) -> [f32; 4] {
         v.map(|v| self.sum(v))
     }
+    /// Lane i ← the sum of the lanes of `vectors.at(i)`, for every i <
+    /// `LANES`, each in one and the same order.
+    #[inline(always)]
+    fn sums<C: Column<Self>>(self, vectors: &C) -> Self::V {
+        let mut sums = [0.0; MOST_LANES];
+        let mut i = 0;
+        while i < Self::LANES {
+            let four = [0, 1, 2, 3].map(|j| vectors.at(self, i + j));
+            sums[i..i + 4].copy_from_slice(&self.sum4(four));
+            i += 4;
+        }
+        self.load(&sums)
+    }
+    /// Lane i ← the element at `rows[i] + at`.
+    ///
+    /// # Safety
+    /// `rows` must hold `LANES` pointers, and each of these elements be valid
+    /// for reading.
+    #[inline(always)]
+    unsafe fn gather(self, rows: *const *const f32, at: usize) -> Self::V {
+        let mut lanes = [0.0; MOST_LANES];
+        for (i, lane) in lanes.iter_mut().enumerate().take(Self::LANES) {
+            // SAFETY: the caller's promise, and i < LANES.
+            *lane = unsafe { *(*rows.add(i)).add(at) };
+        }
+        self.load(&lanes)
+    }
     /// Every lane through a scalar function: for the few places where speed
     /// does not matter.
     fn map(self, a: Self::V, f: impl Fn(f32) -> f32) -> Self::V;
@@ -188,6 +215,16 @@ pub trait Simd: Copy + Send + Sync + 'static {
         }
         sum
     }
+}
+
+/// Lanes of the widest vector, that of twice twice 16.
+const MOST_LANES: usize = 64;
+
+/// Vectors by number: what [`Simd::sums`] adds up.
+pub trait Column<S: Simd> {
+    /// The vector of this number. Implementations are marked
+    /// `#[inline(always)]`.
+    fn at(&self, s: S, i: usize) -> S::V;
 }
 
 /// An operation that can be compiled for any instruction set.

@@ -22,6 +22,36 @@ impl<O: Op> Op for OfTwice<O> {
     }
 }
 
+/// Vectors that are made of one or several vectors of `S`.
+pub trait Folds<S: Simd>: Simd {
+    /// a · b, its parts added up to one vector of `S`.
+    fn fold_product(self, a: Self::V, b: Self::V) -> S::V;
+}
+
+impl<S: Simd> Folds<S> for S {
+    #[inline(always)]
+    fn fold_product(self, a: S::V, b: S::V) -> S::V {
+        self.mul(a, b)
+    }
+}
+
+impl<S: Simd> Folds<S> for Twice<S> {
+    #[inline(always)]
+    fn fold_product(self, a: Self::V, b: Self::V) -> S::V {
+        self.0.mul_add(a.1, b.1, self.0.mul(a.0, b.0))
+    }
+}
+
+impl<S: Simd> Folds<S> for Twice<Twice<S>> {
+    #[inline(always)]
+    fn fold_product(self, a: Self::V, b: Self::V) -> S::V {
+        let two = self.0;
+        let low = Folds::<S>::fold_product(two, a.0, b.0);
+        let high = Folds::<S>::fold_product(two, a.1, b.1);
+        two.0.add(low, high)
+    }
+}
+
 /// Methods that do the same to both halves.
 macro_rules! halves {
     ($($name:ident($($arg:ident),*) -> $out:ident;)*) => {$(
@@ -126,6 +156,11 @@ impl<S: Simd> Simd for Twice<S> {
     #[inline(always)]
     fn map(self, a: Self::V, f: impl Fn(f32) -> f32) -> Self::V {
         (self.0.map(a.0, &f), self.0.map(a.1, &f))
+    }
+    #[inline(always)]
+    unsafe fn gather(self, rows: *const *const f32, at: usize) -> Self::V {
+        // SAFETY: the caller vouches for the lanes of both halves.
+        unsafe { (self.0.gather(rows, at), self.0.gather(rows.add(S::LANES), at)) }
     }
     #[inline(always)]
     unsafe fn transpose8(self, from: [*const f32; 8], to: *mut f32, to_stride: usize) {

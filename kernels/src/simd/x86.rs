@@ -5,7 +5,7 @@
 //! [`Avx512::detect`] are the only makers); that is the argument of every
 //! SAFETY comment here that says "the token".
 
-use super::{Op, Simd};
+use super::{Column, Op, Simd};
 use core::arch::x86_64::*;
 
 /// Proof that the CPU has AVX2 and FMA.
@@ -294,6 +294,20 @@ impl Simd for Avx2 {
         unsafe { sum4(v) }
     }
     #[inline(always)]
+    fn sums<C: Column<Self>>(self, vectors: &C) -> __m256 {
+        let low =
+            [vectors.at(self, 0), vectors.at(self, 1), vectors.at(self, 2), vectors.at(self, 3)];
+        let high =
+            [vectors.at(self, 4), vectors.at(self, 5), vectors.at(self, 6), vectors.at(self, 7)];
+        // SAFETY: the token.
+        unsafe { sums8(low, high) }
+    }
+    #[inline(always)]
+    unsafe fn gather(self, rows: *const *const f32, at: usize) -> __m256 {
+        // SAFETY: the token; the caller vouches for 8 rows.
+        unsafe { gather8(rows, at) }
+    }
+    #[inline(always)]
     fn map(self, a: __m256, f: impl Fn(f32) -> f32) -> __m256 {
         let mut lanes = [0.0; 8];
         self.store(a, &mut lanes);
@@ -395,6 +409,28 @@ impl Simd for Avx512 {
         }
     }
     #[inline(always)]
+    fn sums<C: Column<Self>>(self, vectors: &C) -> __m512 {
+        // Half of each added to the other half, then as for AVX2.
+        // SAFETY: the token, which includes AVX2.
+        unsafe {
+            let v = |i: usize| {
+                let v = vectors.at(self, i);
+                _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps::<1>(v))
+            };
+            let low = sums8([v(0), v(1), v(2), v(3)], [v(4), v(5), v(6), v(7)]);
+            let high = sums8([v(8), v(9), v(10), v(11)], [v(12), v(13), v(14), v(15)]);
+            _mm512_insertf32x8::<1>(_mm512_castps256_ps512(low), high)
+        }
+    }
+    #[inline(always)]
+    unsafe fn gather(self, rows: *const *const f32, at: usize) -> __m512 {
+        // SAFETY: the token, which includes AVX2; the caller vouches for 16 rows.
+        unsafe {
+            let (low, high) = (gather8(rows, at), gather8(rows.add(8), at));
+            _mm512_insertf32x8::<1>(_mm512_castps256_ps512(low), high)
+        }
+    }
+    #[inline(always)]
     fn map(self, a: __m512, f: impl Fn(f32) -> f32) -> __m512 {
         let mut lanes = [0.0; 16];
         self.store(a, &mut lanes);
@@ -416,6 +452,45 @@ unsafe fn sum4([a, b, c, d]: [__m256; 4]) -> [f32; 4] {
         _mm_storeu_ps(sums.as_mut_ptr(), four);
     }
     sums
+}
+
+/// The sums of the lanes of eight vectors, one a lane: of lanes two apart, of
+/// neighbours, of halves.
+///
+/// # Safety
+/// The CPU has AVX.
+#[inline(always)]
+unsafe fn sums8(low: [__m256; 4], high: [__m256; 4]) -> __m256 {
+    // SAFETY: the caller vouches for the CPU.
+    unsafe {
+        let pair = |a, b| _mm256_add_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+        let four = |a, b| {
+            let (a, b) = (_mm256_castps_pd(a), _mm256_castps_pd(b));
+            let (even, odd) = (_mm256_unpacklo_pd(a, b), _mm256_unpackhi_pd(a, b));
+            _mm256_add_ps(_mm256_castpd_ps(even), _mm256_castpd_ps(odd))
+        };
+        let low = four(pair(low[0], low[1]), pair(low[2], low[3]));
+        let high = four(pair(high[0], high[1]), pair(high[2], high[3]));
+        _mm256_add_ps(
+            _mm256_permute2f128_ps::<0x20>(low, high),
+            _mm256_permute2f128_ps::<0x31>(low, high),
+        )
+    }
+}
+
+/// The elements at `rows[i] + at` of 8 rows. Single loads: the CPU's own
+/// gather takes more than twice as many operations.
+///
+/// # Safety
+/// The CPU has AVX; `rows` holds 8 pointers, and each of these elements is
+/// valid for reading.
+#[inline(always)]
+unsafe fn gather8(rows: *const *const f32, at: usize) -> __m256 {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let x = |i: usize| *(*rows.add(i)).add(at);
+        _mm256_setr_ps(x(0), x(1), x(2), x(3), x(4), x(5), x(6), x(7))
+    }
 }
 
 /// The mask whose first `n` lanes are set, n ≤ 16.
