@@ -131,6 +131,7 @@ codes! {
     Usage = 401, "The command line asks for something that cannot be done.";
     Output = 402, "A result cannot be written.";
     Diverged = 403, "Training diverged: the loss or a parameter is not a finite number.";
+    Expectation = 404, "A measured figure or result is not as it was wanted to be.";
 }
 
 impl fmt::Display for Code {

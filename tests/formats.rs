@@ -188,7 +188,8 @@ proptest! {
         let mut batches = Batches::open(vec![input(written.arrow())], options.clone()).unwrap();
         let batch = batches.next_batch().unwrap().unwrap();
         for row in 0..batch.rows() {
-            prop_assert_eq!(&*batch.text(row, 0), table.columns[0].cell(row).as_bytes());
+            let cell = table.columns[0].cell(row);
+            prop_assert_eq!(&*batch.text(row, 0), cell.as_bytes());
         }
     }
 }

@@ -1,92 +1,391 @@
 //! Moving rows of a table into tiles and back.
 
+use crate::gemm::vectors;
 use crate::simd::{Isa, Op, Simd};
 
-/// A feature-major tile: `[feature][width]`, of which the first `rows` lanes
-/// of every feature hold rows of the batch and the others are padding.
+/// A feature-major tile, `[feature][lane]`, of which the first `rows` lanes
+/// hold rows of the batch and the others are padding.
+///
+/// Its lanes are cut into *panels*, which lie one behind the other, each
+/// `[feature][lanes of the panel]`: a panel is what a register tile of a
+/// matrix product takes, and its features lie next to each other, so that a
+/// product reads memory in one stream and no two features compete for the same
+/// lines of the cache. All panels have the same width but the last one, which
+/// has what is left. A tile of one panel is plain `[feature][width]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tile {
     /// Lanes of a feature: rows of the batch and padding.
     pub width: usize,
     /// Lanes that hold rows, at most `width`.
     pub rows: usize,
+    /// Lanes of a panel, at least 1.
+    pub panel: usize,
 }
 
-/// `to[j·to_stride + i] = from[i·from_stride + j]` for i < rows, j < columns:
-/// row-major to feature-major and back.
+/// A panel of a tile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Panel {
+    /// Its first lane in the tile.
+    pub first: usize,
+    /// Its lanes.
+    pub width: usize,
+    /// Its lanes that hold rows.
+    pub rows: usize,
+}
+
+impl Tile {
+    /// A tile of one panel.
+    pub fn plain(width: usize, rows: usize) -> Tile {
+        Tile { width, rows, panel: width.max(1) }
+    }
+
+    /// Where a lane of a feature lies in a tile of so many features.
+    pub fn index(self, features: usize, feature: usize, lane: usize) -> usize {
+        let first = lane - lane % self.panel;
+        let width = self.panel.min(self.width - first);
+        first * features + feature * width + lane - first
+    }
+
+    /// The lane of an element of a tile with so many features.
+    pub fn lane(self, features: usize, index: usize) -> usize {
+        let first = index / (self.panel * features) * self.panel;
+        let width = self.panel.min(self.width - first);
+        first + (index - first * features) % width
+    }
+
+    /// Its panels, in order.
+    #[inline(always)]
+    pub fn panels(self) -> impl Iterator<Item = Panel> {
+        (0..self.width).step_by(self.panel).map(move |first| Panel {
+            first,
+            width: self.panel.min(self.width - first),
+            rows: self.rows.saturating_sub(first).min(self.panel),
+        })
+    }
+}
+
+impl Panel {
+    /// The panel's part of a tile with so many features.
+    #[inline(always)]
+    pub fn of(self, features: usize) -> std::ops::Range<usize> {
+        self.first * features..(self.first + self.width) * features
+    }
+}
+
+/// Rows of a matrix, row-major, which a tile takes.
+#[derive(Debug, Clone, Copy)]
+pub struct Rows<'a> {
+    /// The matrix.
+    pub data: &'a [f32],
+    /// Elements of a row.
+    pub columns: usize,
+    /// Which rows.
+    pub pick: Pick<'a>,
+}
+
+/// Which rows of a matrix a tile takes, as many as it has rows.
+#[derive(Debug, Clone, Copy)]
+pub enum Pick<'a> {
+    /// Those from this one on.
+    From(usize),
+    /// Those of these numbers, in any order.
+    Numbers(&'a [u32]),
+}
+
+impl<'a> Pick<'a> {
+    /// The number of a row.
+    #[inline(always)]
+    pub fn row(self, place: usize) -> usize {
+        match self {
+            Pick::From(first) => first + place,
+            Pick::Numbers(numbers) => numbers[place] as usize,
+        }
+    }
+
+    /// The rows from one place on.
+    pub fn skip(self, places: usize) -> Pick<'a> {
+        match self {
+            Pick::From(first) => Pick::From(first + places),
+            Pick::Numbers(numbers) => Pick::Numbers(&numbers[places..]),
+        }
+    }
+}
+
+impl Rows<'_> {
+    /// What unsafe code relies on: the first `count` rows lie within
+    /// the matrix.
+    pub(crate) fn check(&self, count: usize) {
+        let held = self.data.len() / self.columns.max(1);
+        let fits = match self.pick {
+            Pick::From(first) => first.checked_add(count).is_some_and(|end| end <= held),
+            Pick::Numbers(numbers) => numbers[..count].iter().all(|&row| (row as usize) < held),
+        };
+        assert!(fits, "a row beyond the matrix");
+    }
+
+    /// Where a row begins; `place` was checked.
+    #[inline(always)]
+    pub(crate) fn at(&self, place: usize) -> *const f32 {
+        self.data.as_ptr().wrapping_add(self.pick.row(place) * self.columns)
+    }
+}
+
+/// The side of the blocks that are transposed in registers.
+const BLOCK: usize = 8;
+
+/// A tile from rows: their columns become features; padding lanes get 0.
 ///
 /// # Panics
-/// Where a slice is too short for its shape.
-pub fn transpose(
-    isa: Isa,
-    rows: usize,
-    columns: usize,
-    from: &[f32],
-    from_stride: usize,
-    to: &mut [f32],
-    to_stride: usize,
-) {
-    if rows == 0 || columns == 0 {
-        return;
-    }
-    assert!(from_stride >= columns && from.len() >= (rows - 1) * from_stride + columns);
-    assert!(to_stride >= rows && to.len() >= (columns - 1) * to_stride + rows);
-    isa.run(Transpose { rows, columns, from, from_stride, to, to_stride });
+/// Where the tile's rows lie beyond the matrix, or `to` is not a tile of as
+/// many features as the rows have columns.
+pub fn rows_to_tile(isa: Isa, tile: Tile, rows: Rows<'_>, to: &mut [f32]) {
+    rows.check(tile.rows);
+    assert_eq!(to.len(), rows.columns * tile.width);
+    isa.run(RowsToTile { tile, rows, to });
 }
 
-struct Transpose<'a> {
-    rows: usize,
-    columns: usize,
-    from: &'a [f32],
-    from_stride: usize,
+struct RowsToTile<'a> {
+    tile: Tile,
+    rows: Rows<'a>,
     to: &'a mut [f32],
-    to_stride: usize,
 }
 
-impl Op for Transpose<'_> {
+impl Op for RowsToTile<'_> {
     type Output = ();
-    /// Blocks of 8 by 8, then the edges one by one.
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        const BLOCK: usize = 8;
-        let Transpose { rows, columns, from, from_stride, to, to_stride } = self;
-        let (whole_rows, whole_columns) = (rows - rows % BLOCK, columns - columns % BLOCK);
-        for i in (0..whole_rows).step_by(BLOCK) {
-            for j in (0..whole_columns).step_by(BLOCK) {
-                // SAFETY: i + 8 ≤ rows and j + 8 ≤ columns; `transpose` has
-                // checked that all rows and columns lie within their slices,
-                // and `to` is borrowed exclusively.
-                unsafe {
-                    s.transpose8(
-                        from.as_ptr().add(i * from_stride + j),
-                        from_stride,
-                        to.as_mut_ptr().add(j * to_stride + i),
-                        to_stride,
-                    );
+        let RowsToTile { tile, rows, to } = self;
+        let columns = rows.columns;
+        for panel in tile.panels() {
+            let to = &mut to[panel.of(columns)];
+            let width = panel.width;
+            let mut lane = 0;
+            while lane + BLOCK <= panel.rows {
+                let from: [*const f32; BLOCK] =
+                    std::array::from_fn(|i| rows.at(panel.first + lane + i));
+                let to = to.as_mut_ptr().wrapping_add(lane);
+                let mut column = 0;
+                while column < columns {
+                    // The last block of columns begins where it ends with the
+                    // row, and writes some elements again; fewer columns than
+                    // a block has go one by one.
+                    if columns >= BLOCK {
+                        column = column.min(columns - BLOCK);
+                        // SAFETY: column + 8 ≤ columns, and the rows lie within
+                        // the matrix (Rows::check); features column..column + 8
+                        // and lanes lane..lane + 8 lie within the panel.
+                        unsafe {
+                            let to = to.wrapping_add(column * width);
+                            s.transpose8(from.map(|row| row.wrapping_add(column)), to, width);
+                        }
+                        column += BLOCK;
+                    } else {
+                        for (i, row) in from.iter().enumerate() {
+                            // SAFETY: the same for one column.
+                            unsafe { *to.add(column * width + i) = *row.add(column) }
+                        }
+                        column += 1;
+                    }
+                }
+                lane += BLOCK;
+            }
+            for lane in lane..width {
+                if lane < panel.rows {
+                    let row = rows.pick.row(panel.first + lane) * columns;
+                    let row = &rows.data[row..row + columns];
+                    for (to, &x) in to[lane..].iter_mut().step_by(width).zip(row) {
+                        *to = x;
+                    }
+                } else {
+                    to[lane..].iter_mut().step_by(width).for_each(|to| *to = 0.0);
                 }
             }
         }
-        for i in 0..rows {
-            let start = if i < whole_rows { whole_columns } else { 0 };
-            for j in start..columns {
-                to[j * to_stride + i] = from[i * from_stride + j];
+    }
+}
+
+/// Rows from a tile: `out` is `[rows, features]`, row-major.
+///
+/// # Panics
+/// Where `from` is not a tile of so many features, or `out` has not one row a
+/// row.
+pub fn tile_to_rows(isa: Isa, tile: Tile, features: usize, from: &[f32], out: &mut [f32]) {
+    assert!(from.len() == features * tile.width && out.len() == features * tile.rows);
+    isa.run(TileToRows { tile, features, from, out });
+}
+
+struct TileToRows<'a> {
+    tile: Tile,
+    features: usize,
+    from: &'a [f32],
+    out: &'a mut [f32],
+}
+
+impl Op for TileToRows<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let TileToRows { tile, features, from, out } = self;
+        for panel in tile.panels() {
+            let from = &from[panel.of(features)];
+            let out = &mut out[panel.first.min(tile.rows) * features..][..panel.rows * features];
+            if features == 1 {
+                out.copy_from_slice(&from[..panel.rows]);
+                continue;
+            }
+            let mut lane = 0;
+            while features >= BLOCK && lane + BLOCK <= panel.rows {
+                for feature in (0..features).step_by(BLOCK) {
+                    let feature = feature.min(features - BLOCK);
+                    let at = feature * panel.width + lane;
+                    let from = std::array::from_fn(|i| from[at + i * panel.width..].as_ptr());
+                    let to = out[lane * features + feature..].as_mut_ptr();
+                    // SAFETY: features feature..feature + 8 and lanes
+                    // lane..lane + 8 lie within the panel, and these rows
+                    // within `out`.
+                    unsafe { s.transpose8(from, to, features) };
+                }
+                lane += BLOCK;
+            }
+            for (row, out) in out.chunks_exact_mut(features).enumerate().skip(lane) {
+                for (out, &x) in out.iter_mut().zip(from[row..].iter().step_by(panel.width)) {
+                    *out = x;
+                }
             }
         }
     }
 }
 
-/// Each sum ← (itself +) Σ over the lanes of its feature of a tile
-/// `[feature][width]`.
+/// Rows in panels of columns, each `[width][columns of the panel]`, from a
+/// matrix: what a weight gradient reads. Rows that are padding get 0.
+///
+/// # Panics
+/// Where the tile's rows lie beyond the matrix, or `to` has not one row a lane.
+pub fn pack_rows(isa: Isa, tile: Tile, rows: Rows<'_>, panel: usize, to: &mut [f32]) {
+    rows.check(tile.rows);
+    assert!(panel > 0 && to.len() == rows.columns * tile.width);
+    isa.run(PackRows { tile, rows, panel, to });
+}
+
+struct PackRows<'a> {
+    tile: Tile,
+    rows: Rows<'a>,
+    panel: usize,
+    to: &'a mut [f32],
+}
+
+impl Op for PackRows<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let PackRows { tile, rows, panel, to } = self;
+        let columns = rows.columns;
+        // Whole panels of the usual width, then what is left.
+        let usual = const { vectors(S::REGISTERS) * S::LANES };
+        let whole = if panel == usual { columns / panel } else { 0 };
+        let jump = panel.wrapping_mul(tile.width);
+        for place in 0..tile.rows {
+            let mut from = rows.at(place);
+            let mut at = to.as_mut_ptr().wrapping_add(place.wrapping_mul(panel));
+            for _ in 0..whole {
+                for v in 0..vectors(S::REGISTERS) {
+                    let v = v * S::LANES;
+                    // SAFETY: a whole panel of a row, which lies within the
+                    // matrix (Rows::check), to its place in `to`, which has a
+                    // row a lane (pack_rows).
+                    unsafe { s.store_ptr(s.load_ptr(from.wrapping_add(v)), at.wrapping_add(v)) };
+                }
+                from = from.wrapping_add(usual);
+                at = at.wrapping_add(jump);
+            }
+            let row = rows.pick.row(place) * columns;
+            let row = &rows.data[row..row + columns];
+            for first in (whole * usual..columns).step_by(panel) {
+                let width = panel.min(columns - first);
+                to[first * tile.width + place * width..][..width]
+                    .copy_from_slice(&row[first..first + width]);
+            }
+        }
+        for first in (0..columns).step_by(panel) {
+            let width = panel.min(columns - first);
+            to[first * tile.width + tile.rows * width..][..(tile.width - tile.rows) * width]
+                .fill(0.0);
+        }
+    }
+}
+
+/// The same from a tile of so many features, padding lanes as they are.
+///
+/// # Panics
+/// Where the lengths differ from a tile's.
+pub fn pack_tile(
+    isa: Isa,
+    tile: Tile,
+    features: usize,
+    from: &[f32],
+    panel: usize,
+    to: &mut [f32],
+) {
+    assert!(panel > 0 && from.len() == features * tile.width && to.len() == from.len());
+    isa.run(PackTile { tile, features, from, panel, to });
+}
+
+struct PackTile<'a> {
+    tile: Tile,
+    features: usize,
+    from: &'a [f32],
+    panel: usize,
+    to: &'a mut [f32],
+}
+
+impl Op for PackTile<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let PackTile { tile, features, from, panel, to } = self;
+        for lanes in tile.panels() {
+            let from = &from[lanes.of(features)];
+            for first in (0..features).step_by(panel) {
+                let width = panel.min(features - first);
+                let to = &mut to[first * tile.width + lanes.first * width..][..lanes.width * width];
+                let from = &from[first * lanes.width..][..lanes.width * width];
+                let mut lane = 0;
+                while width >= BLOCK && lane + BLOCK <= lanes.width {
+                    for feature in (0..width).step_by(BLOCK) {
+                        let feature = feature.min(width - BLOCK);
+                        let from = from.as_ptr().wrapping_add(feature * lanes.width + lane);
+                        let to = to.as_mut_ptr().wrapping_add(lane * width + feature);
+                        // SAFETY: features feature..feature + 8 and lanes
+                        // lane..lane + 8 lie within both blocks, which were
+                        // just cut to their lengths.
+                        unsafe {
+                            let row = |i: usize| from.wrapping_add(i * lanes.width);
+                            s.transpose8(std::array::from_fn(row), to, width);
+                        }
+                    }
+                    lane += BLOCK;
+                }
+                for (lane, to) in to.chunks_exact_mut(width).enumerate().skip(lane) {
+                    for (to, &x) in to.iter_mut().zip(from[lane..].iter().step_by(lanes.width)) {
+                        *to = x;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Each sum ← (itself +) Σ over the lanes of its feature of a tile.
 ///
 /// # Panics
 /// Where there is not one sum a feature.
 pub fn sum_features(isa: Isa, tile: Tile, d: &[f32], sums: &mut [f32], accumulate: bool) {
     assert_eq!(d.len(), sums.len() * tile.width);
-    isa.run(SumFeatures { width: tile.width, d, sums, accumulate });
+    isa.run(SumFeatures { tile, d, sums, accumulate });
 }
 
 struct SumFeatures<'a> {
-    width: usize,
+    tile: Tile,
     d: &'a [f32],
     sums: &'a mut [f32],
     accumulate: bool,
@@ -96,15 +395,33 @@ impl Op for SumFeatures<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        for (feature, sum) in self.d.chunks_exact(self.width).zip(self.sums) {
-            let mut chunks = feature.chunks_exact(S::LANES);
-            let mut total = s.splat(0.0);
-            for chunk in &mut chunks {
-                total = s.add(total, s.load(chunk));
+        const FEATURES: usize = 4;
+        let SumFeatures { tile, d, sums, accumulate } = self;
+        let features = sums.len();
+        let zero = s.splat(0.0);
+        for (group, sums) in sums.chunks_mut(FEATURES).enumerate() {
+            // The last features of a group of fewer are read again, for nothing.
+            let offset = |i: usize| group * FEATURES + i.min(sums.len() - 1);
+            let (mut a, mut b, mut c, mut e) = (zero, zero, zero, zero);
+            for panel in tile.panels() {
+                let at = d.as_ptr().wrapping_add(panel.first * features);
+                for lane in (0..panel.width).step_by(S::LANES) {
+                    let n = S::LANES.min(panel.width - lane);
+                    let load = |i: usize| {
+                        let at = at.wrapping_add(offset(i) * panel.width + lane);
+                        // SAFETY: n lanes of a feature of the panel, which lies
+                        // within the tile (sum_features has checked its length).
+                        unsafe { if n == S::LANES { s.load_ptr(at) } else { s.load_first(at, n) } }
+                    };
+                    a = s.add(a, load(0));
+                    b = s.add(b, load(1));
+                    c = s.add(c, load(2));
+                    e = s.add(e, load(3));
+                }
             }
-            total = s.add(total, s.load_partial(chunks.remainder()));
-            let start = if self.accumulate { *sum } else { 0.0 };
-            *sum = start + s.sum(total);
+            for (sum, total) in sums.iter_mut().zip(s.sum4([a, b, c, e])) {
+                *sum = if accumulate { *sum + total } else { total };
+            }
         }
     }
 }

@@ -13,6 +13,9 @@
 //!   bound; the family's one list makes it known to everybody else.
 //! - [`gemm`]: the three matrix products of a dense layer.
 //! - [`bytes`], [`map`]: finding the delimiters of a text, mapping a file.
+//! - [`table`]: every operation under every instruction set, with its oracle
+//!   and inputs: what tests, benches and `mlpc bench --kernels` loop over.
+//! - [`peak`]: what the CPU could do at most, for comparison.
 //!
 //! # Layout
 //!
@@ -27,5 +30,9 @@ pub mod layout;
 pub mod loss;
 pub mod map;
 pub mod optim;
+pub mod peak;
 pub mod simd;
+pub mod single;
+pub mod small;
+pub mod table;
 pub mod unary;

@@ -2,11 +2,13 @@
 //! clocks and the terminal.
 //!
 //! Results go to stdout, everything else to stderr. Exit codes: 0 done (also
-//! where the reader of stdout has gone away), 1 a run that diverged, 2 an
-//! error in usage, text or data, 130 interrupted, after saving.
+//! where the reader of stdout has gone away), 1 a run that diverged or a figure
+//! that is not as wanted, 2 an error in usage, text or data, 130 interrupted,
+//! after saving.
 
 #![allow(clippy::print_stderr)]
 
+mod bench;
 mod check;
 mod evaluate;
 mod init;
@@ -52,6 +54,8 @@ enum Verb {
     Init(init::Args),
     /// Show how a model is compiled
     Plan(plan::Args),
+    /// Measure how fast a model is, or every kernel
+    Bench(bench::Args),
 }
 
 /// What every verb that computes can be told of the machine.
@@ -117,6 +121,8 @@ enum Failure {
     Errors(Diagnostics, Sources),
     /// An error to show; exit 1.
     Diverged(Diagnostic),
+    /// What is not as it was wanted to be; exit 1.
+    Unmet(Vec<Diagnostic>),
     /// The errors have been printed as JSON; exit 2.
     Reported,
     /// Interrupted, and saved what there was.
@@ -166,6 +172,7 @@ pub(crate) fn main() -> ExitCode {
         Verb::Check(args) => check::run(args, &context),
         Verb::Init(args) => init::run(args, &context),
         Verb::Plan(args) => plan::run(args),
+        Verb::Bench(args) => bench::run(args, &context),
     };
     let result = result.and_then(|()| io::stdout().flush().map_err(Failure::from));
     let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
@@ -173,6 +180,10 @@ pub(crate) fn main() -> ExitCode {
         Ok(()) | Err(Failure::Closed) => ExitCode::SUCCESS,
         Err(Failure::Diverged(error)) => {
             eprint!("{}", render([&error], &Sources::default(), colour));
+            ExitCode::from(1)
+        }
+        Err(Failure::Unmet(unmet)) => {
+            eprint!("{}", render(&unmet, &Sources::default(), colour));
             ExitCode::from(1)
         }
         Err(Failure::Errors(errors, sources)) => {

@@ -9,16 +9,18 @@
 mod predict;
 mod reduce;
 pub mod reference;
+mod small;
 mod tile;
 
 pub use predict::{Predict, mean_loss};
 
-use crate::plan::{Plan, Step};
+use crate::plan::{Plan, Split, Step};
 use mlpc_kernels::gemm::Algorithm;
 use rayon::prelude::*;
+use reduce::Runs;
 use std::ops::Range;
 use std::sync::Arc;
-use tile::{Gradients, TileInput, run_tile};
+use tile::{Gradients, Part, Scratch, TileInput, run_part, run_tile};
 
 /// What the loss compares predictions with.
 #[derive(Debug, Clone, Copy)]
@@ -107,10 +109,19 @@ pub struct Executor {
     /// Whether a tile's weight gradient is added to the shard's in one
     /// addition: ours are, matrixmultiply adds one for every 256 rows or so.
     tiled: bool,
-    /// Up to two, or as many as the largest batch has where they run in parallel.
+    /// Up to two, or as many as the largest batch has where they run in
+    /// parallel, or where gradients are computed by outputs (then up to
+    /// [`ROUND`]).
     shards: Vec<Shard>,
     parallel: bool,
+    /// Where gradients are computed by outputs: the parts, and the gradient.
+    parts: Vec<Part>,
+    gradient: Vec<f32>,
 }
+
+/// Shards whose values are kept at once where gradients are computed by
+/// outputs.
+const ROUND: usize = 16;
 
 /// The memory of a shard.
 #[derive(Debug)]
@@ -126,13 +137,20 @@ struct Shard {
 
 impl Shard {
     fn new(plan: &Plan, lanes: usize) -> Self {
+        let gradient = if plan.is_by_outputs() { 0 } else { plan.parameters };
         Shard {
             arena: vec![0.0; plan.train.arena * lanes],
             targets: vec![0.0; plan.outputs * lanes],
             classes: vec![0; lanes],
-            gradient: vec![0.0; plan.parameters],
+            gradient: vec![0.0; gradient],
             loss: 0.0,
         }
+    }
+
+    /// Its memory but the gradient, and the gradient.
+    fn scratch(&mut self) -> (Scratch<'_>, &mut [f32]) {
+        let Shard { arena, targets, classes, gradient, .. } = self;
+        (Scratch { arena, targets, classes }, gradient)
     }
 }
 
@@ -142,13 +160,27 @@ impl Executor {
     pub fn new(plan: Arc<Plan>, batch: usize) -> Self {
         let split = plan.split_training(batch);
         // A batch of fewer rows may have fewer shards and larger tiles.
-        let lanes = plan.lanes(batch.min(plan.train.tile));
-        // On one thread one shard's memory does, or two (see `backward`).
-        let shards = (0..split.shards.min(2)).map(|_| Shard::new(&plan, lanes)).collect();
+        let lanes = plan.most_lanes(batch);
+        // On one thread one shard's memory does, or two (see `backward`); by
+        // outputs, all of a round are needed.
+        let by_outputs = plan.is_by_outputs();
+        let count = split.shards.min(if by_outputs { ROUND } else { 2 });
+        let shards = (0..count).map(|_| Shard::new(&plan, lanes)).collect();
+        let parts = if by_outputs { tile::parts(&plan) } else { Vec::new() };
+        let gradient = vec![0.0; if by_outputs { plan.parameters } else { 0 }];
         let tiled = !plan.train.steps.iter().any(|step| {
             matches!(step, Step::WeightGradient { algorithm: Algorithm::Matrixmultiply, .. })
         });
-        Executor { plan, lanes, most: split.shards, tiled, shards, parallel: false }
+        Executor {
+            plan,
+            lanes,
+            most: split.shards,
+            tiled,
+            shards,
+            parallel: false,
+            parts,
+            gradient,
+        }
     }
 
     /// Whether shards run on the threads of the current rayon pool, each with
@@ -157,7 +189,7 @@ impl Executor {
     /// entering it costs some microseconds.
     pub fn parallel(mut self, parallel: bool) -> Self {
         self.parallel = parallel;
-        if parallel {
+        if parallel && !self.plan.is_by_outputs() {
             let (plan, lanes) = (&self.plan, self.lanes);
             self.shards.resize_with(self.most, || Shard::new(plan, lanes));
         }
@@ -172,7 +204,7 @@ impl Executor {
     /// The gradient that the last call of [`Executor::gradient`] or
     /// [`Executor::step`] computed, laid out as the parameters are.
     pub fn last_gradient(&self) -> &[f32] {
-        &self.shards[0].gradient
+        if self.plan.is_by_outputs() { &self.gradient } else { &self.shards[0].gradient }
     }
 
     /// Computes the mean loss of a batch, which it returns, and its gradient.
@@ -181,6 +213,12 @@ impl Executor {
     /// Where the batch is empty or larger than the executor was made for, or
     /// a slice is shorter than its rows need.
     pub fn gradient(&mut self, parameters: &[f32], batch: Batch<'_>) -> f64 {
+        if let Some(loss) = self.small_gradient(parameters, batch) {
+            return loss;
+        }
+        if self.plan.is_by_outputs() {
+            return self.by_outputs(Of::Gradient(parameters), batch);
+        }
         let (loss, shards) = self.backward(parameters, batch);
         reduce::sum(&mut self.shards[..shards], self.parallel);
         loss
@@ -192,22 +230,83 @@ impl Executor {
     /// # Panics
     /// As [`Executor::gradient`].
     pub fn step(&mut self, state: &mut State, batch: Batch<'_>) -> f64 {
+        if let Some(loss) = self.small_step(state, batch) {
+            return loss;
+        }
+        if self.plan.is_by_outputs() {
+            state.step += 1;
+            return self.by_outputs(Of::Step(state), batch);
+        }
         let (loss, shards) = self.backward(&state.parameters, batch);
         state.step += 1;
         reduce::update(&mut self.shards[..shards], self.parallel, &self.plan, state);
         loss
     }
 
-    /// Forward and backward of every shard. Returns the mean loss, and how
-    /// many shards hold a part of the gradient.
-    fn backward(&mut self, parameters: &[f32], batch: Batch<'_>) -> (f64, usize) {
+    /// A batch's split, and what its losses are a mean of.
+    fn split(&self, parameters: &[f32], batch: Batch<'_>) -> (Split, f64) {
         let plan = &*self.plan;
         assert_eq!(parameters.len(), plan.parameters, "parameters of another network");
         let rows = batch.rows.len();
         assert!(rows > 0, "an empty batch");
         let split = plan.split_training(rows);
-        assert!(split.shards <= self.most, "a batch larger than the executor was made for");
-        let terms = plan.loss_terms(rows);
+        let largest = split.tile(0, 0).len();
+        assert!(
+            split.shards <= self.most && plan.lanes(largest) <= self.lanes,
+            "a batch larger than the executor was made for"
+        );
+        (split, plan.loss_terms(rows))
+    }
+
+    /// Computes the gradient by outputs, and updates where that is asked for:
+    /// a round of shards forward and backward, then part after part of the
+    /// parameters over all of them.
+    fn by_outputs(&mut self, mut of: Of<'_>, batch: Batch<'_>) -> f64 {
+        let (split, terms) = self.split(of.parameters(), batch);
+        let Executor { plan, shards, parts, gradient, .. } = self;
+        let plan = &**plan;
+        let parallel = self.parallel && plan.pays_threads(split.rows);
+        let scale = (1.0 / terms) as f32;
+        let mut total = 0.0;
+        for first in (0..split.shards).step_by(shards.len()) {
+            let count = shards.len().min(split.shards - first);
+            let rows = |index: usize| split.shard(first + index);
+            let shards = &mut shards[..count];
+            let parameters = of.parameters();
+            let each = |(index, shard): (usize, &mut Shard)| {
+                let input = TileInput { batch: &batch, rows: rows(index), scale };
+                shard.loss = run_tile(plan, parameters, input, shard.scratch().0, None);
+            };
+            if parallel && count > 1 {
+                shards.par_iter_mut().enumerate().for_each(each);
+            } else {
+                shards.iter_mut().enumerate().for_each(each);
+            }
+            shards.iter().for_each(|shard| total += shard.loss);
+
+            let last = first + count == split.shards;
+            let (runs, update) = match &mut of {
+                Of::Step(state) if last => (Runs::new(plan, gradient, state), true),
+                _ => (Runs::of_gradient(gradient), false),
+            };
+            let shards = &*shards;
+            runs.each(0..parts.len(), parallel, &|index| parts[index].range.end, &|index, runs| {
+                let tiles = shards.iter().enumerate();
+                let tiles = tiles.map(|(index, shard)| (rows(index).len(), &shard.arena[..]));
+                run_part(plan, &parts[index], tiles, runs.gradient, first > 0);
+                if update {
+                    runs.update(plan);
+                }
+            });
+        }
+        total / terms
+    }
+
+    /// Forward and backward of every shard. Returns the mean loss, and how
+    /// many shards hold a part of the gradient.
+    fn backward(&mut self, parameters: &[f32], batch: Batch<'_>) -> (f64, usize) {
+        let (split, terms) = self.split(parameters, batch);
+        let plan = &*self.plan;
         let scale = (1.0 / terms) as f32;
         let run = |index: usize, shard: &mut Shard, sum: Sum| {
             shard.loss = 0.0;
@@ -218,16 +317,10 @@ impl Executor {
                 }
                 let input = TileInput { batch: &batch, rows, scale };
                 let first = tile == 0 && matches!(sum, Sum::New);
-                let gradients = Gradients { flat: &mut shard.gradient, first };
-                shard.loss += run_tile(
-                    plan,
-                    parameters,
-                    input,
-                    &mut shard.arena,
-                    &mut shard.targets,
-                    &mut shard.classes,
-                    gradients,
-                );
+                let (scratch, flat) = shard.scratch();
+                let gradients = Some(Gradients { flat, first });
+                let loss = run_tile(plan, parameters, input, scratch, gradients);
+                shard.loss += loss;
             }
         };
         let mut total = 0.0;
@@ -259,6 +352,23 @@ impl Executor {
             }
         }
         (total / terms, 1)
+    }
+}
+
+/// What is to be computed.
+enum Of<'a> {
+    /// The gradient at these parameters.
+    Gradient(&'a [f32]),
+    /// It, and the optimizer's step.
+    Step(&'a mut State),
+}
+
+impl Of<'_> {
+    fn parameters(&self) -> &[f32] {
+        match self {
+            Of::Gradient(parameters) => parameters,
+            Of::Step(state) => &state.parameters,
+        }
     }
 }
 

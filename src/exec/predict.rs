@@ -2,7 +2,10 @@
 
 use super::tile::predict_tile;
 use super::{Batch, Targets};
-use crate::plan::Plan;
+use crate::plan::{Plan, Step};
+use mlpc_kernels::gemm::Algorithm;
+use mlpc_kernels::single::{Ending, Layer, Packed};
+use mlpc_kernels::unary::Unary;
 use rayon::prelude::*;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -11,6 +14,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// It is `Send + Sync`, and a clone shares the parameters and the working
 /// memory. Every call takes an arena out of a pool and puts it back, so that
 /// calls allocate only while more of them run at once than ever before.
+///
+/// A call of a few rows takes them one by one, with weights that were packed
+/// when the predictor was made; the result is the same bits.
 #[derive(Debug, Clone)]
 pub struct Predict {
     shared: Arc<Shared>,
@@ -21,14 +27,24 @@ struct Shared {
     plan: Plan,
     parameters: Vec<f32>,
     arenas: Mutex<Vec<Vec<f32>>>,
+    /// For calls of a few rows.
+    packed: Option<Packed>,
 }
+
+/// Rows of a call up to which they are taken one by one: a tile has at least
+/// a vector of lanes, and two where panels do, however few rows it holds.
+const FEW_ROWS: usize = 8;
+
+/// Working memory of a single row that is taken from the stack.
+const SMALL: usize = 128;
 
 impl Predict {
     /// # Panics
     /// Where the parameters are not the plan's.
     pub fn new(plan: Plan, parameters: Vec<f32>) -> Self {
         assert_eq!(parameters.len(), plan.parameters, "parameters of another network");
-        Predict { shared: Arc::new(Shared { plan, parameters, arenas: Mutex::default() }) }
+        let packed = pack(&plan, &parameters);
+        Predict { shared: Arc::new(Shared { plan, parameters, arenas: Mutex::default(), packed }) }
     }
 
     /// The plan that it runs.
@@ -68,6 +84,20 @@ impl Predict {
         if rows == 0 {
             return;
         }
+        if let Some(packed) = &self.shared.packed
+            && rows <= FEW_ROWS
+        {
+            let each = features.chunks_exact(plan.inputs).zip(out.chunks_exact_mut(plan.outputs));
+            if packed.scratch() <= SMALL {
+                let mut scratch = [0.0; SMALL];
+                each.for_each(|(x, out)| packed.predict(x, out, &mut scratch));
+            } else {
+                let mut arena = self.take_arena();
+                each.for_each(|(x, out)| packed.predict(x, out, &mut arena));
+                self.put_arena(arena);
+            }
+            return;
+        }
         let split = plan.split_prediction(rows);
         let shard_rows = rows.div_ceil(split.shards);
         let shard = |(features, out): (&[f32], &mut [f32])| {
@@ -101,13 +131,41 @@ impl Predict {
         let mut arenas = self.shared.arenas.lock().unwrap_or_else(PoisonError::into_inner);
         arenas.pop().unwrap_or_else(|| {
             let program = &self.shared.plan.predict;
-            vec![0.0; program.arena * program.tile]
+            let single = self.shared.packed.as_ref().map_or(0, Packed::scratch);
+            vec![0.0; (program.arena * program.tile).max(single)]
         })
     }
 
     fn put_arena(&self, arena: Vec<f32>) {
         self.shared.arenas.lock().unwrap_or_else(PoisonError::into_inner).push(arena);
     }
+}
+
+/// The network's layers, packed, where the plan is fused (then a layer is one
+/// step) and sums in the order of our own kernels.
+fn pack(plan: &Plan, parameters: &[f32]) -> Option<Packed> {
+    let tensor = |id: usize| &parameters[plan.tensors[id].range.clone()];
+    let mut layers: Vec<Layer<'_>> = Vec::new();
+    for step in &plan.predict.steps {
+        match *step {
+            Step::Load { .. } => {}
+            Step::Dense { algorithm, .. } if algorithm != Algorithm::Tiled => return None,
+            Step::Dense { weight, bias, ending, .. } => {
+                let [outputs, inputs] = plan.tensors[weight].shape[..] else { return None };
+                let f = ending.map_or(Unary::Linear, |ending| ending.f);
+                layers.push(Layer {
+                    inputs,
+                    outputs,
+                    weights: tensor(weight),
+                    bias: bias.map(tensor),
+                    ending: Ending::Unary(f),
+                });
+            }
+            Step::Softmax { .. } => layers.last_mut()?.ending = Ending::Softmax,
+            _ => return None,
+        }
+    }
+    plan.options.fuse.then(|| Packed::new(plan.options.isa, &layers))
 }
 
 /// The mean loss of some rows under given parameters, from the prediction.

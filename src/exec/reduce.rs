@@ -4,6 +4,7 @@
 use super::{Shard, State};
 use crate::plan::Plan;
 use rayon::prelude::*;
+use std::ops::Range;
 
 /// Parameters of a part of the work: the update of one part fits the cache.
 const CHUNK: usize = 16 * 1024;
@@ -23,46 +24,87 @@ pub(super) fn sum(shards: &mut [Shard], parallel: bool) {
 /// Adds up and updates the state, part by part.
 pub(super) fn update(shards: &mut [Shard], parallel: bool, plan: &Plan, state: &mut State) {
     let (first, others) = shards.split_first_mut().expect("a plan has at least one shard");
-    let n = plan.parameters;
-    let step = state.step;
-    // What the optimizer does not keep is an empty run.
-    let kept = plan.optimizer.state();
-    let (m, rest) = state.optimizer.split_at_mut(n * kept.min(1));
-    let v = &mut rest[..n * kept.saturating_sub(1)];
-    let each = |index: usize, sum: &mut [f32], p: &mut [f32], m: &mut [f32], v: &mut [f32]| {
-        add(index * CHUNK, sum, others);
-        plan.optimizer.update(plan.options.isa, step, p, sum, [m, v]);
-    };
-    let sums = &mut first.gradient[..];
-    let parameters = &mut state.parameters[..];
-    parts(0, n.div_ceil(CHUNK), [sums, parameters, m, v], parallel && n > CHUNK, &each);
+    let count = plan.parameters.div_ceil(CHUNK);
+    let end = |index: usize| plan.parameters.min((index + 1) * CHUNK);
+    let runs = Runs::new(plan, &mut first.gradient, state);
+    runs.each(0..count, parallel && count > 1, &end, &|index, runs| {
+        add(index * CHUNK, runs.gradient, others);
+        runs.update(plan);
+    });
 }
 
-/// Halves the work until it is one part: all four runs are cut at the same
-/// places, an empty one stays empty.
-fn parts<F>(first: usize, count: usize, runs: [&mut [f32]; 4], parallel: bool, each: &F)
-where
-    F: Fn(usize, &mut [f32], &mut [f32], &mut [f32], &mut [f32]) + Sync,
-{
-    let [a, b, c, d] = runs;
-    if count <= 1 {
-        return each(first, a, b, c, d);
+/// The same run of the flat buffers: parameters, their gradient and what the
+/// optimizer keeps (what it does not is empty).
+pub(super) struct Runs<'a> {
+    pub(super) gradient: &'a mut [f32],
+    parameters: &'a mut [f32],
+    m: &'a mut [f32],
+    v: &'a mut [f32],
+    /// Where the run begins.
+    start: usize,
+    /// The optimizer's step.
+    step: u64,
+}
+
+impl<'a> Runs<'a> {
+    /// All of the buffers.
+    pub(super) fn new(plan: &Plan, gradient: &'a mut [f32], state: &'a mut State) -> Self {
+        let n = plan.parameters;
+        let kept = plan.optimizer.state();
+        let (m, rest) = state.optimizer.split_at_mut(n * kept.min(1));
+        let v = &mut rest[..n * kept.saturating_sub(1)];
+        let step = state.step;
+        Runs { gradient, parameters: &mut state.parameters, m, v, start: 0, step }
     }
-    let half = count / 2;
-    let cut = |run| -> (&mut [f32], &mut [f32]) {
-        let run: &mut [f32] = run;
-        let at = (half * CHUNK).min(run.len());
-        run.split_at_mut(at)
-    };
-    let ((a1, a2), (b1, b2), (c1, c2), (d1, d2)) = (cut(a), cut(b), cut(c), cut(d));
-    let (low, high) = ([a1, b1, c1, d1], [a2, b2, c2, d2]);
-    let low = || parts(first, half, low, parallel, each);
-    let high = || parts(first + half, count - half, high, parallel, each);
-    if parallel {
-        rayon::join(low, high);
-    } else {
-        low();
-        high();
+
+    /// The gradient alone.
+    pub(super) fn of_gradient(gradient: &'a mut [f32]) -> Self {
+        Runs { gradient, parameters: &mut [], m: &mut [], v: &mut [], start: 0, step: 0 }
+    }
+
+    /// The optimizer's step over the run.
+    pub(super) fn update(&mut self, plan: &Plan) {
+        let state = [&mut *self.m, &mut *self.v];
+        plan.optimizer.update(plan.options.isa, self.step, self.parameters, self.gradient, state);
+    }
+
+    /// Cuts the run into parts, the `index`-th of which ends at `end(index)`,
+    /// and calls `each` with every one, on the threads of the current pool or
+    /// on this one alone.
+    pub(super) fn each(
+        mut self,
+        indices: Range<usize>,
+        parallel: bool,
+        end: &(impl Fn(usize) -> usize + Sync),
+        each: &(impl Fn(usize, &mut Runs<'_>) + Sync),
+    ) {
+        if indices.len() <= 1 {
+            return indices.into_iter().for_each(|index| each(index, &mut self));
+        }
+        let middle = indices.start + indices.len() / 2;
+        let (low, high) = self.split(end(middle - 1));
+        let low = || low.each(indices.start..middle, parallel, end, each);
+        let high = || high.each(middle..indices.end, parallel, end, each);
+        if parallel {
+            rayon::join(low, high);
+        } else {
+            low();
+            high();
+        }
+    }
+
+    /// The part before a place of the flat buffers, and the part from it on.
+    fn split(self, place: usize) -> (Runs<'a>, Runs<'a>) {
+        let at = place - self.start;
+        let cut = |run: &'a mut [f32]| run.split_at_mut(at.min(run.len()));
+        let (gradient, gradient2) = cut(self.gradient);
+        let (parameters, parameters2) = cut(self.parameters);
+        let ((m, m2), (v, v2)) = (cut(self.m), cut(self.v));
+        let Runs { start, step, .. } = self;
+        (
+            Runs { gradient, parameters, m, v, start, step },
+            Runs { gradient: gradient2, parameters: parameters2, m: m2, v: v2, start: place, step },
+        )
     }
 }
 

@@ -4,9 +4,9 @@
 //! every node by itself. It is what the fused f32 executor is tested against,
 //! and is itself tested against PyTorch's numbers and finite differences.
 
-use crate::check::model::LossKind;
-use crate::exec::Targets;
-use crate::ir::{Ir, Op, TensorId};
+use crate::check::model::{LossKind, Network};
+use crate::exec::{Batch, Executor, Targets};
+use crate::ir::{Ir, Op, TensorId, lower};
 
 /// One evaluation of a training step's nodes.
 #[derive(Debug, Clone, PartialEq)]
@@ -118,6 +118,70 @@ pub fn evaluate(
         values.push(out);
     }
     Evaluation { prediction: values.swap_remove(ir.prediction), loss, gradient }
+}
+
+/// How far an executor is from the oracle: see [`deviation`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Deviation {
+    /// The loss's error, relative to the loss.
+    pub loss: f64,
+    /// The largest error of an element of the gradient, relative to the
+    /// largest element.
+    pub gradient: f64,
+}
+
+impl Deviation {
+    /// What f32 arithmetic explains, for networks of some layers.
+    pub const ALLOWED: Deviation = Deviation { loss: 1e-5, gradient: 2e-5 };
+
+    /// Whether both are within [`Deviation::ALLOWED`].
+    pub fn is_allowed(&self) -> bool {
+        self.loss <= Self::ALLOWED.loss && self.gradient <= Self::ALLOWED.gradient
+    }
+}
+
+/// Computes loss and gradient of a batch both ways: what a benchmark does
+/// first. It takes the naive evaluation's time: some nanoseconds a parameter
+/// and row.
+///
+/// # Panics
+/// Where executor, parameters and batch are not the network's.
+pub fn deviation(
+    executor: &mut Executor,
+    network: &Network,
+    parameters: &[f32],
+    batch: Batch<'_>,
+) -> Deviation {
+    let rows = batch.rows.len();
+    let loss = executor.gradient(parameters, batch);
+    let wide = |values: &[f32], width: usize| -> Vec<f64> {
+        let row = |place| &values[batch.rows.at(place) * width..][..width];
+        (0..rows).flat_map(row).map(|&x| x.into()).collect()
+    };
+    let features = wide(batch.features, network.inputs);
+    let parameters: Vec<f64> = parameters.iter().map(|&x| x.into()).collect();
+    let (values, classes): (Vec<f64>, Vec<u32>);
+    let targets = match batch.targets {
+        Targets::Values(all) => {
+            values = wide(all, network.outputs());
+            Targets::Values(&values[..])
+        }
+        Targets::Classes(all) => {
+            classes = (0..rows).map(|place| all[batch.rows.at(place)]).collect();
+            Targets::Classes(&classes)
+        }
+    };
+    let exact = evaluate(&lower(network), &parameters, &features, targets, rows);
+    let largest = exact.gradient.iter().fold(0.0f64, |most, g| most.max(g.abs()));
+    let off = executor.last_gradient().iter().zip(&exact.gradient);
+    let off = off.map(|(&ours, exact)| (f64::from(ours) - exact).abs());
+    // A NaN anywhere is the largest error that there is.
+    let worst = off.fold(0.0f64, |most, e| if e.is_nan() { f64::INFINITY } else { most.max(e) });
+    let relative = |error: f64, of: f64| if error == 0.0 { 0.0 } else { error / of };
+    Deviation {
+        loss: relative((loss - exact.loss).abs(), exact.loss.abs()),
+        gradient: relative(worst, largest),
+    }
 }
 
 /// The mean loss; writes ∂loss/∂p.

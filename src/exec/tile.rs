@@ -3,8 +3,8 @@
 use super::{Batch, Rows, Targets};
 use crate::check::model::Activation;
 use crate::plan::{Buffer, BufferId, Plan, Program, SlopeOf, Step};
-use mlpc_kernels::gemm::{Algorithm, Gemm, Start, Strided};
-use mlpc_kernels::layout::{Tile, sum_features, transpose};
+use mlpc_kernels::gemm::{Algorithm, Gemm, Right};
+use mlpc_kernels::layout::{self, Pick, Tile, sum_features};
 use mlpc_kernels::{loss, unary};
 use std::ops::Range;
 
@@ -17,11 +17,74 @@ pub(super) struct TileInput<'a> {
     pub(super) scale: f32,
 }
 
+impl<'a> TileInput<'a> {
+    /// The tile's rows of a matrix with a row a row of the table.
+    fn rows(&self, data: &'a [f32], columns: usize) -> layout::Rows<'a> {
+        let pick = match self.batch.rows {
+            Rows::Range(start, _) => Pick::From(start + self.rows.start),
+            Rows::Numbers(numbers) => Pick::Numbers(&numbers[self.rows.clone()]),
+        };
+        layout::Rows { data, columns, pick }
+    }
+}
+
 /// The gradient of the tile's shard.
 pub(super) struct Gradients<'a> {
     pub(super) flat: &'a mut [f32],
     /// The shard's first tile: the gradient starts at zero.
     pub(super) first: bool,
+}
+
+/// A run of the flat buffers whose gradient is computed together: some rows
+/// of a weight, or a bias.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Part {
+    /// The run.
+    pub(super) range: Range<usize>,
+    /// The step that computes it.
+    step: usize,
+    /// Rows of a weight; none for a bias.
+    rows: Option<Range<usize>>,
+}
+
+/// Parameters of a part at the most, where a row is not longer: its gradient
+/// and state fit the cache between computing and using them.
+const PART: usize = 6 * 1024;
+
+/// The parts of a plan's flat buffers, in order.
+pub(super) fn parts(plan: &Plan) -> Vec<Part> {
+    let mut parts = Vec::new();
+    for (at, step) in plan.train.steps.iter().enumerate() {
+        let (weight, bias) = match *step {
+            Step::WeightGradient { weight, bias, .. } => (Some(weight), bias),
+            Step::BiasGradient { bias, .. } => (None, Some(bias)),
+            _ => continue,
+        };
+        if let Some(weight) = weight {
+            let tensor = &plan.tensors[weight];
+            let (outputs, inputs) = (tensor.shape[0], tensor.shape[1]);
+            // Whole register tiles, of 12 rows at the most.
+            let rows = (PART / inputs / 12).max(1) * 12;
+            for first in (0..outputs).step_by(rows) {
+                let rows = first..outputs.min(first + rows);
+                let start = tensor.range.start;
+                let range = start + rows.start * inputs..start + rows.end * inputs;
+                parts.push(Part { range, step: at, rows: Some(rows) });
+            }
+        }
+        if let Some(bias) = bias {
+            parts.push(Part { range: plan.tensors[bias].range.clone(), step: at, rows: None });
+        }
+    }
+    parts.sort_by_key(|part| part.range.start);
+    parts
+}
+
+/// What a shard's steps read and write beside its arena.
+pub(super) struct Scratch<'a> {
+    pub(super) arena: &'a mut [f32],
+    pub(super) targets: &'a mut [f32],
+    pub(super) classes: &'a mut [u32],
 }
 
 /// A tile at work.
@@ -33,18 +96,18 @@ struct Work<'a> {
     arena: &'a mut [f32],
 }
 
-/// Runs training's steps for one tile; returns the sum of its losses.
+/// Runs training's steps for one tile; returns the sum of its losses. Without
+/// a gradient the steps that compute it are left for [`run_part`], but for what
+/// prepares them.
 pub(super) fn run_tile(
     plan: &Plan,
     parameters: &[f32],
     input: TileInput<'_>,
-    arena: &mut [f32],
-    targets: &mut [f32],
-    classes: &mut [u32],
-    mut gradients: Gradients<'_>,
+    scratch: Scratch<'_>,
+    mut gradients: Option<Gradients<'_>>,
 ) -> f64 {
-    let rows = input.rows.len();
-    let tile = Tile { width: plan.lanes(rows), rows };
+    let tile = plan.tile(input.rows.len());
+    let Scratch { arena, targets, classes } = scratch;
     let targets = load_targets(plan, &input, tile, targets, classes);
     let mut work = Work { plan, program: &plan.train, parameters, tile, arena };
     let mut total = 0.0;
@@ -56,16 +119,54 @@ pub(super) fn run_tile(
                 total += work.loss_through(activation, z, targets, input.scale);
             }
             Step::WeightGradient { weight, bias, dz, x, rows, algorithm } => {
-                work.weight_gradient(weight, dz, x, rows, algorithm, &mut gradients);
+                if let (Some(x), Some(rows)) = (x, rows) {
+                    work.pack(x, rows);
+                }
+                let Some(Gradients { flat, first }) = &mut gradients else { continue };
+                let work = work.read();
+                let tensor = &plan.tensors[weight];
+                let gradient = &mut flat[tensor.range.clone()];
+                let outputs = 0..tensor.shape[0];
+                work.weight_gradient(outputs, dz, rows.or(x), algorithm, gradient, !*first);
                 if let Some(bias) = bias {
-                    work.bias_gradient(bias, dz, &mut gradients);
+                    let gradient = &mut flat[plan.tensors[bias].range.clone()];
+                    work.bias_gradient(dz, gradient, !*first);
                 }
             }
-            Step::BiasGradient { bias, dz } => work.bias_gradient(bias, dz, &mut gradients),
+            Step::BiasGradient { bias, dz } => {
+                let Some(Gradients { flat, first }) = &mut gradients else { continue };
+                let gradient = &mut flat[plan.tensors[bias].range.clone()];
+                work.read().bias_gradient(dz, gradient, !*first);
+            }
             ref step => work.forward_or_slope(step),
         }
     }
     total
+}
+
+/// Computes a part's gradient over tiles that [`run_tile`] has left: their
+/// rows and arenas, in order. It is added to what is there, or not.
+pub(super) fn run_part<'a>(
+    plan: &Plan,
+    part: &Part,
+    tiles: impl Iterator<Item = (usize, &'a [f32])>,
+    gradient: &mut [f32],
+    mut accumulate: bool,
+) {
+    for (rows, arena) in tiles {
+        let work = Read { plan, program: &plan.train, tile: plan.tile(rows), arena };
+        match (&plan.train.steps[part.step], &part.rows) {
+            (&Step::WeightGradient { dz, x, rows, algorithm, .. }, Some(outputs)) => {
+                let (outputs, x) = (outputs.clone(), rows.or(x));
+                work.weight_gradient(outputs, dz, x, algorithm, gradient, accumulate);
+            }
+            (&Step::WeightGradient { dz, .. } | &Step::BiasGradient { dz, .. }, None) => {
+                work.bias_gradient(dz, gradient, accumulate);
+            }
+            (step, _) => unreachable!("not a step of parameters: {step:?}"),
+        }
+        accumulate = true;
+    }
 }
 
 /// Runs prediction's steps for the rows of `features` (`[rows, inputs]`) and
@@ -78,7 +179,7 @@ pub(super) fn predict_tile(
     out: &mut [f32],
 ) {
     let rows = features.len() / plan.inputs;
-    let tile = Tile { width: plan.lanes(rows), rows };
+    let tile = plan.tile(rows);
     let program = &plan.predict;
     let mut work = Work { plan, program, parameters, tile, arena };
     for step in &program.steps {
@@ -89,10 +190,10 @@ pub(super) fn predict_tile(
     }
     let output = program.output.expect("a prediction has an output");
     let p = work.get(output);
-    transpose(plan.options.isa, plan.outputs, rows, p, tile.width, out, plan.outputs);
+    layout::tile_to_rows(plan.options.isa, tile, plan.outputs, p, out);
 }
 
-/// The tile's targets: numbers feature-major with zeros in padding lanes.
+/// The tile's targets: numbers as a tile with zeros in padding lanes.
 fn load_targets<'t>(
     plan: &Plan,
     input: &TileInput<'_>,
@@ -103,13 +204,8 @@ fn load_targets<'t>(
     match input.batch.targets {
         Targets::Values(y) => {
             let values = &mut values[..plan.outputs * tile.width];
-            values.fill(0.0);
-            for (lane, place) in input.rows.clone().enumerate() {
-                let row = input.batch.rows.at(place) * plan.outputs;
-                for (feature, &y) in y[row..row + plan.outputs].iter().enumerate() {
-                    values[feature * tile.width + lane] = y;
-                }
-            }
+            let rows = input.rows(y, plan.outputs);
+            layout::rows_to_tile(plan.options.isa, tile, rows, values);
             Targets::Values(values)
         }
         Targets::Classes(all) => {
@@ -124,8 +220,7 @@ fn load_targets<'t>(
 
 impl Work<'_> {
     fn range(&self, buffer: BufferId) -> Range<usize> {
-        let Buffer { width, offset, .. } = self.program.buffers[buffer];
-        offset * self.tile.width..(offset + width) * self.tile.width
+        range(self.program, self.tile, buffer)
     }
 
     fn width(&self, buffer: BufferId) -> usize {
@@ -151,30 +246,18 @@ impl Work<'_> {
 
     fn load(&mut self, x: BufferId, rows: Option<BufferId>, input: &TileInput<'_>) {
         let (plan, tile) = (self.plan, self.tile);
-        let inputs = plan.inputs;
-        let features = input.batch.features;
-        // Rows are copied together first: the weight gradient reads them so.
-        let rows = rows.expect("training keeps the batch's rows");
-        let [x, rows] = self.several([x, rows]);
-        match input.batch.rows {
-            Rows::Range(start, _) => {
-                let from = (start + input.rows.start) * inputs;
-                rows[..tile.rows * inputs]
-                    .copy_from_slice(&features[from..from + tile.rows * inputs]);
-            }
-            Rows::Numbers(numbers) => {
-                for (to, &row) in rows.chunks_exact_mut(inputs).zip(&numbers[input.rows.clone()]) {
-                    let from = row as usize * inputs;
-                    to.copy_from_slice(&features[from..from + inputs]);
-                }
-            }
+        let isa = plan.options.isa;
+        let features = input.rows(input.batch.features, plan.inputs);
+        layout::rows_to_tile(isa, tile, features, self.get_mut(x));
+        if let Some(rows) = rows {
+            layout::pack_rows(isa, tile, features, plan.panel, self.get_mut(rows));
         }
-        to_features(plan, tile, &rows[..tile.rows * inputs], x);
     }
 
     fn load_rows(&mut self, x: BufferId, features: &[f32]) {
         let (plan, tile) = (self.plan, self.tile);
-        to_features(plan, tile, features, self.get_mut(x));
+        let rows = layout::Rows { data: features, columns: plan.inputs, pick: Pick::From(0) };
+        layout::rows_to_tile(plan.options.isa, tile, rows, self.get_mut(x));
     }
 
     fn forward_or_slope(&mut self, step: &Step) {
@@ -195,10 +278,13 @@ impl Work<'_> {
                 let range = self.plan.tensors[bias].range.clone();
                 let bias = &self.parameters[range];
                 let [x, z] = self.several([x, z]);
-                let features = x.chunks_exact(tile.width).zip(z.chunks_exact_mut(tile.width));
-                for ((x, z), b) in features.zip(bias) {
-                    for (z, x) in z.iter_mut().zip(x) {
-                        *z = x + b;
+                for panel in tile.panels() {
+                    let range = panel.of(bias.len());
+                    let x = x[range.clone()].chunks_exact(panel.width);
+                    for ((x, z), b) in x.zip(z[range].chunks_exact_mut(panel.width)).zip(bias) {
+                        for (z, x) in z.iter_mut().zip(x) {
+                            *z = x + b;
+                        }
                     }
                 }
             }
@@ -255,85 +341,34 @@ impl Work<'_> {
         z: BufferId,
         algorithm: Algorithm,
     ) {
-        let (plan, lanes, parameters) = (self.plan, self.tile.width, self.parameters);
-        let (inputs, outputs) = (self.width(x), self.width(z));
-        let start = match bias {
-            Some(bias) => Start::Bias(&parameters[plan.tensors[bias].range.clone()]),
-            None => Start::Zero,
-        };
-        let data = &parameters[plan.tensors[weight].range.clone()];
+        let (plan, tile, parameters) = (self.plan, self.tile, self.parameters);
+        let shape = [self.width(z), self.width(x)];
+        let bias = bias.map(|bias| &parameters[plan.tensors[bias].range.clone()]);
+        let weights = &parameters[plan.tensors[weight].range.clone()];
         let [x, z] = self.several([x, z]);
-        Gemm {
-            m: outputs,
-            n: lanes,
-            k: inputs,
-            a: Strided { data, row_stride: inputs, column_stride: 1 },
-            b: x,
-            b_stride: lanes,
-            c: z,
-            c_stride: lanes,
-            start,
-        }
-        .run(algorithm, plan.options.isa);
+        Gemm::forward(tile, shape, weights, bias, x, z).run(algorithm, plan.options.isa);
     }
 
     /// dx ← Wᵀ·dz
     fn input_gradient(&mut self, weight: usize, dz: BufferId, dx: BufferId, algorithm: Algorithm) {
-        let (plan, lanes, parameters) = (self.plan, self.tile.width, self.parameters);
-        let (inputs, outputs) = (self.width(dx), self.width(dz));
-        let data = &parameters[plan.tensors[weight].range.clone()];
+        let (plan, tile, parameters) = (self.plan, self.tile, self.parameters);
+        let shape = [self.width(dz), self.width(dx)];
+        let weights = &parameters[plan.tensors[weight].range.clone()];
         let [dz, dx] = self.several([dz, dx]);
-        Gemm {
-            m: inputs,
-            n: lanes,
-            k: outputs,
-            a: Strided { data, row_stride: 1, column_stride: inputs },
-            b: dz,
-            b_stride: lanes,
-            c: dx,
-            c_stride: lanes,
-            start: Start::Zero,
-        }
-        .run(algorithm, plan.options.isa);
+        Gemm::input_gradient(tile, shape, weights, dz, dx).run(algorithm, plan.options.isa);
     }
 
-    /// ∂W += dz·xᵀ, over the rows of the tile.
-    fn weight_gradient(
-        &mut self,
-        weight: usize,
-        dz: BufferId,
-        x: Option<BufferId>,
-        rows: BufferId,
-        algorithm: Algorithm,
-        gradients: &mut Gradients<'_>,
-    ) {
+    /// x as rows in panels.
+    fn pack(&mut self, x: BufferId, rows: BufferId) {
         let (plan, tile) = (self.plan, self.tile);
-        let isa = plan.options.isa;
-        let (inputs, outputs) = (self.width(rows), self.width(dz));
-        if let Some(x) = x {
-            let [x, rows] = self.several([x, rows]);
-            transpose(isa, inputs, tile.rows, x, tile.width, rows, inputs);
-        }
-        let gradient = &mut gradients.flat[plan.tensors[weight].range.clone()];
-        Gemm {
-            m: outputs,
-            n: inputs,
-            k: tile.rows,
-            a: Strided { data: self.get(dz), row_stride: tile.width, column_stride: 1 },
-            b: self.get(rows),
-            b_stride: inputs,
-            c: gradient,
-            c_stride: inputs,
-            start: if gradients.first { Start::Zero } else { Start::C },
-        }
-        .run(algorithm, isa);
+        let inputs = self.width(rows);
+        let [x, rows] = self.several([x, rows]);
+        layout::pack_tile(plan.options.isa, tile, inputs, x, plan.panel, rows);
     }
 
-    /// ∂b += Σ dz; padding lanes hold 0.
-    fn bias_gradient(&mut self, bias: usize, dz: BufferId, gradients: &mut Gradients<'_>) {
-        let plan = self.plan;
-        let gradient = &mut gradients.flat[plan.tensors[bias].range.clone()];
-        sum_features(plan.options.isa, self.tile, self.get(dz), gradient, !gradients.first);
+    fn read(&self) -> Read<'_> {
+        let Work { plan, program, tile, .. } = *self;
+        Read { plan, program, tile, arena: &*self.arena }
     }
 
     fn loss(&mut self, p: BufferId, dp: BufferId, targets: Targets<'_>, scale: f32) -> f64 {
@@ -371,13 +406,51 @@ impl Work<'_> {
     }
 }
 
-/// Rows, row-major, to a tile `[feature][lane]` with zeros in padding lanes.
-fn to_features(plan: &Plan, tile: Tile, rows: &[f32], x: &mut [f32]) {
-    let Tile { width, rows: count } = tile;
-    transpose(plan.options.isa, count, plan.inputs, rows, plan.inputs, x, width);
-    if count < width {
-        for feature in x.chunks_exact_mut(width) {
-            feature[count..].fill(0.0);
-        }
+/// A tile whose values are only read.
+struct Read<'a> {
+    plan: &'a Plan,
+    program: &'a Program,
+    tile: Tile,
+    arena: &'a [f32],
+}
+
+impl Read<'_> {
+    fn get(&self, buffer: BufferId) -> &[f32] {
+        &self.arena[range(self.program, self.tile, buffer)]
     }
+
+    /// ∂W (+)= dz·xᵀ over the tile, for some rows of W; `x` is the tile of x or
+    /// its rows in panels, as the algorithm takes it.
+    fn weight_gradient(
+        &self,
+        outputs: Range<usize>,
+        dz: BufferId,
+        x: Option<BufferId>,
+        algorithm: Algorithm,
+        gradient: &mut [f32],
+        accumulate: bool,
+    ) {
+        let (plan, tile) = (self.plan, self.tile);
+        let x = x.expect("a weight gradient reads x");
+        let width = |buffer: BufferId| self.program.buffers[buffer].width;
+        let shape = [width(dz), width(x)];
+        let x = match algorithm {
+            Algorithm::Dots => Right::Tile(self.get(x), tile),
+            _ => Right::Panels { data: self.get(x), panel: plan.panel },
+        };
+        Gemm::weight_gradient(tile, shape, self.get(dz), x, gradient, accumulate)
+            .rows(outputs)
+            .run(algorithm, plan.options.isa);
+    }
+
+    /// ∂b (+)= Σ dz; padding lanes hold 0.
+    fn bias_gradient(&self, dz: BufferId, gradient: &mut [f32], accumulate: bool) {
+        sum_features(self.plan.options.isa, self.tile, self.get(dz), gradient, accumulate);
+    }
+}
+
+/// Where a buffer lies in the arena of a tile.
+fn range(program: &Program, tile: Tile, buffer: BufferId) -> Range<usize> {
+    let Buffer { width, offset, .. } = program.buffers[buffer];
+    offset * tile.width..(offset + width) * tile.width
 }

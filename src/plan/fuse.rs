@@ -12,7 +12,7 @@
 //! 6. an input gradient that nobody uses (the first layer's) is left out.
 
 use super::memory::Buffer;
-use super::{BufferId, Ending, SlopeOf, Step};
+use super::{BufferId, Ending, SlopeOf, Step, prefers_dots};
 use crate::check::model::{Activation, Unary};
 use crate::ir::{Ir, Op, Value};
 use mlpc_kernels::gemm::Algorithm;
@@ -84,7 +84,7 @@ struct Fuser<'a> {
     slope_kept: Vec<bool>,
     /// Nodes that another node's step has taken in.
     absorbed: Vec<bool>,
-    /// The batch's rows, row-major.
+    /// The batch's rows in panels.
     rows: Option<BufferId>,
 }
 
@@ -115,15 +115,18 @@ impl Fuser<'_> {
         }
     }
 
-    /// The row-major copy of x that a weight gradient reads, and x where it
-    /// has yet to be made.
-    fn rows_of(&mut self, x: Value) -> (Option<BufferId>, BufferId) {
+    /// What a weight gradient reads: x as rows in panels, and x itself where
+    /// they have yet to be made or it is read as it is.
+    fn rows_of(&mut self, x: Value, dz: Value) -> (Option<BufferId>, Option<BufferId>) {
+        let width = self.ir.nodes[x].width;
+        if prefers_dots(width, self.ir.nodes[dz].width) {
+            return (Some(self.buffer(x)), None);
+        }
         match (self.ir.nodes[x].op, self.rows) {
-            (Op::Input, Some(rows)) => (None, rows),
+            (Op::Input, Some(rows)) => (None, Some(rows)),
             _ => {
-                let width = self.ir.nodes[x].width;
                 let rows = self.new_buffer(format!("rows of %{x}"), width);
-                (Some(self.buffer(x)), rows)
+                (Some(self.buffer(x)), Some(rows))
             }
         }
     }
@@ -135,7 +138,13 @@ impl Fuser<'_> {
         let step = match node.op {
             Op::Input => {
                 let x = self.place(id);
-                if self.train {
+                // The first layer's weight gradient reads the batch as rows.
+                let outputs = |user: &usize| match self.ir.nodes[*user].op {
+                    Op::WeightGradient { dz, .. } => Some(self.ir.nodes[dz].width),
+                    _ => None,
+                };
+                let outputs = self.users[id].iter().find_map(outputs);
+                if outputs.is_some_and(|outputs| !prefers_dots(node.width, outputs)) {
                     self.rows = Some(self.new_buffer("rows".into(), node.width));
                 }
                 Step::Load { x, rows: self.rows }
@@ -156,7 +165,7 @@ impl Fuser<'_> {
                 Step::SoftmaxSlope { y: self.buffer(y), dy: self.buffer(dy), dz: self.place(id) }
             }
             Op::WeightGradient { dz, x, weight } => {
-                let (x, rows) = self.rows_of(x);
+                let (x, rows) = self.rows_of(x, dz);
                 let dz = self.buffer(dz);
                 Step::WeightGradient { weight, bias: None, dz, x, rows, algorithm }
             }

@@ -16,13 +16,20 @@ pub struct Buffer {
 /// Gives every buffer its place and returns the arena's size, in features.
 ///
 /// A buffer lives from the first step that touches it to the last one, the
-/// output to the end. Buffers are placed largest first, each at the lowest
+/// output to the end. The steps from `together` on run in any order, and more
+/// than once: what they touch lives through all of them. Buffers are placed largest first, each at the lowest
 /// offset where it meets no other that is alive with it.
-pub(super) fn assign(steps: &[Step], buffers: &mut [Buffer], output: Option<BufferId>) -> usize {
+pub(super) fn assign(
+    steps: &[Step],
+    buffers: &mut [Buffer],
+    output: Option<BufferId>,
+    together: usize,
+) -> usize {
     let mut lives: Vec<Option<(usize, usize)>> = vec![None; buffers.len()];
     for (at, step) in steps.iter().enumerate() {
         for buffer in step.buffers() {
-            lives[buffer] = Some((lives[buffer].map_or(at, |(first, _)| first), at));
+            let (from, to) = if at < together { (at, at) } else { (together, steps.len()) };
+            lives[buffer] = Some((lives[buffer].map_or(from, |(first, _)| first), to));
         }
     }
     if let Some(output) = output

@@ -13,6 +13,7 @@
 
 mod fuse;
 mod memory;
+mod small;
 mod split;
 mod text;
 
@@ -23,7 +24,9 @@ use crate::check::model::{Activation, Loss, Network, Optimizer, Tensor, Unary};
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::ir::{Ir, TensorId, lower};
 use mlpc_kernels::gemm::Algorithm;
+use mlpc_kernels::layout::Tile;
 use mlpc_kernels::simd::Isa;
+use mlpc_kernels::small::Net;
 
 /// The number of a buffer in [`Program::buffers`].
 pub type BufferId = usize;
@@ -48,6 +51,11 @@ impl Default for PlanOptions {
 impl PlanOptions {
     /// The variable that pins an instruction set.
     pub const VARIABLE: &str = "MLPC_ISA";
+
+    /// Whether the environment variable `MLPC_ISA` names an instruction set.
+    pub fn is_pinned() -> bool {
+        std::env::var_os(Self::VARIABLE).is_some_and(|name| !name.is_empty())
+    }
 
     /// The default, with the instruction set that the environment variable
     /// `MLPC_ISA` names, where it is set and not empty.
@@ -95,10 +103,15 @@ pub struct Plan {
     pub tensors: Vec<Tensor>,
     /// Parameters in all, the length of the flat buffer.
     pub parameters: usize,
+    /// Lanes of a tile's panel, and columns of a panel of rows.
+    pub panel: usize,
     /// The loss.
     pub loss: Loss,
     /// The optimizer.
     pub optimizer: Optimizer,
+    /// The network as a kernel that takes a whole step, where it is fused and
+    /// small: see [`Plan::small_step`].
+    pub small: Option<Net>,
     /// The steps of a tile in training: forward, loss, backward.
     pub train: Program,
     /// The steps of a tile in prediction.
@@ -141,15 +154,14 @@ pub struct SlopeOf {
     pub kept: bool,
 }
 
-/// A step of a tile. Buffers are feature-major, `[feature][lane]`.
+/// A step of a tile. Buffers are tiles ([`Tile`](mlpc_kernels::layout::Tile)).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Step {
-    /// Rows of the batch, as they lie, to feature-major.
+    /// Rows of the batch, as they lie, to a tile.
     Load {
-        /// Features, feature-major.
+        /// The rows as a tile.
         x: BufferId,
-        /// The same rows next to each other, row-major: for training, where
-        /// the batch's rows lie apart.
+        /// The same as rows in panels, where the weight gradient reads them.
         rows: Option<BufferId>,
     },
     /// z ← W·x (+ b), then the ending.
@@ -225,7 +237,9 @@ pub enum Step {
         /// dz
         dz: BufferId,
     },
-    /// ∂W += dz·xᵀ, and ∂b += Σ dz where it is fused.
+    /// ∂W += dz·xᵀ, and ∂b += Σ dz where it is fused. It reads x from `rows`,
+    /// where there is one, after writing it there, where x is given too; else
+    /// from x.
     WeightGradient {
         /// W
         weight: TensorId,
@@ -233,10 +247,10 @@ pub enum Step {
         bias: Option<TensorId>,
         /// dz
         dz: BufferId,
-        /// x, feature-major; none where `rows` holds it already.
+        /// x, a tile; none where `rows` holds it already.
         x: Option<BufferId>,
-        /// x, row-major.
-        rows: BufferId,
+        /// x as rows in panels.
+        rows: Option<BufferId>,
         /// Who computes it.
         algorithm: Algorithm,
     },
@@ -263,6 +277,11 @@ pub enum Step {
 }
 
 impl Step {
+    /// Whether it computes the gradient of parameters.
+    pub fn is_of_parameters(&self) -> bool {
+        matches!(self, Step::WeightGradient { .. } | Step::BiasGradient { .. })
+    }
+
     /// The buffers that it touches.
     fn buffers(&self) -> Vec<BufferId> {
         match *self {
@@ -276,7 +295,9 @@ impl Step {
             Step::LossThrough { z, .. } => vec![z],
             Step::Slope { slope, dy, dz } => vec![slope.from, dy, dz],
             Step::SoftmaxSlope { y, dy, dz } => vec![y, dy, dz],
-            Step::WeightGradient { dz, x, rows, .. } => [dz, rows].into_iter().chain(x).collect(),
+            Step::WeightGradient { dz, x, rows, .. } => {
+                [Some(dz), x, rows].into_iter().flatten().collect()
+            }
             Step::BiasGradient { dz, .. } => vec![dz],
             Step::InputGradient { dz, dx, slope, .. } => {
                 [dz, dx].into_iter().chain(slope.map(|s| s.from)).collect()
@@ -296,21 +317,48 @@ impl Plan {
         let program = |train: bool| {
             let (mut steps, mut buffers, output) = fuse::steps(ir, options.fuse, train);
             choose_algorithms(&mut steps, ir, options.isa);
-            let arena = memory::assign(&steps, &mut buffers, output);
-            let tile = split::tile(arena, is_large(&ir.tensors), options.isa);
+            let by_outputs = train && is_by_outputs(&ir.tensors);
+            let mut together = steps.len();
+            if by_outputs {
+                // The gradient of parameters comes last, for all shards.
+                steps.sort_by_key(Step::is_of_parameters);
+                together = steps.partition_point(|step| !step.is_of_parameters());
+            }
+            let arena = memory::assign(&steps, &mut buffers, output, together);
+            let tile = match by_outputs {
+                true => split::MOST_LANES_LARGE,
+                false => split::tile(arena, is_large(&ir.tensors), options.isa),
+            };
             Program { steps, buffers, arena, output, tile }
         };
         Plan {
             options,
             inputs: ir.nodes[0].width,
             outputs: ir.nodes[ir.prediction].width,
+            panel: panel(&ir.tensors, options.isa),
             tensors: ir.tensors.clone(),
             parameters: ir.tensors.last().map_or(0, |t| t.range.end),
             loss: ir.loss,
             optimizer: ir.optimizer,
+            small: options.fuse.then(|| small::of(ir)).flatten(),
             train: program(true),
             predict: program(false),
         }
+    }
+
+    /// The tile of so many rows.
+    pub(crate) fn tile(&self, rows: usize) -> Tile {
+        let width = self.lanes(rows);
+        Tile { width, rows, panel: self.panel.min(width) }
+    }
+
+    /// Whether the gradient of parameters is computed by outputs: first the
+    /// forward and backward pass of all shards, then, for a few rows of a
+    /// weight after the other, their gradient over all shards and their
+    /// update. So threads share neither gradients nor the work of adding them
+    /// up; else each shard has a gradient of its own.
+    pub fn is_by_outputs(&self) -> bool {
+        is_by_outputs(&self.tensors)
     }
 
     /// Whether a layer has more weights than the cache takes.
@@ -320,20 +368,48 @@ impl Plan {
 }
 
 /// Weights of a layer that the second-level cache does not hold: from here on
-/// tiles are wide. Our own kernels take no memory per call; at 1024 wide they
-/// are within 2% of matrixmultiply or ahead of it under AVX-512 (104 to 117
-/// GFLOP/s, against 64 to 110), and behind it in the input gradient under AVX2
-/// (60 to 80, against 87 to 104 of its AVX-512 kernels). The portable ones,
-/// which lack a fused multiply-add on x86-64, hand large layers over.
+/// tiles are wide, and the portable kernels, which lack a fused multiply-add on
+/// x86-64, hand their products to matrixmultiply.
 const LARGE_LAYER: usize = 256 * 1024;
 
 fn is_large(tensors: &[Tensor]) -> bool {
     tensors.iter().any(|tensor| tensor.range.len() > LARGE_LAYER)
 }
 
+/// Parameters beyond which adding up a gradient a shard, 256 KB each, would
+/// cost more than it gains.
+const SHARED_PARAMETERS: usize = 64 * 1024;
+
+fn is_by_outputs(tensors: &[Tensor]) -> bool {
+    tensors.last().is_some_and(|tensor| tensor.range.end > SHARED_PARAMETERS)
+}
+
+/// Whether some products go to matrixmultiply, which knows no panels.
+fn is_foreign(tensors: &[Tensor], isa: Isa) -> bool {
+    isa == Isa::Portable && is_large(tensors)
+}
+
+/// Lanes of a panel: what a register tile takes, or all of them.
+fn panel(tensors: &[Tensor], isa: Isa) -> usize {
+    if is_foreign(tensors, isa) { usize::MAX } else { mlpc_kernels::gemm::panel(isa) }
+}
+
+/// Whether a layer's weight gradient is computed as scalar products of the two
+/// tiles rather than from rows in panels. Packing rows costs as much as some 20
+/// outputs take to compute; scalar products are a third slower than register
+/// tiles up to 32 inputs, and take twice as long beyond, where the panels' same
+/// features compete for lines of the cache.
+pub(super) fn prefers_dots(inputs: usize, outputs: usize) -> bool {
+    inputs <= 16 || outputs <= if inputs <= 32 { 16 } else { 10 }
+}
+
 fn choose_algorithms(steps: &mut [Step], ir: &Ir, isa: Isa) {
     for step in steps {
         let (weight, algorithm) = match step {
+            Step::WeightGradient { rows: None, algorithm, .. } => {
+                *algorithm = Algorithm::Dots;
+                continue;
+            }
             Step::Dense { weight, algorithm, .. }
             | Step::WeightGradient { weight, algorithm, .. }
             | Step::InputGradient { weight, algorithm, .. } => (*weight, algorithm),

@@ -5,8 +5,13 @@ use mlpc_kernels::simd::Isa;
 use std::ops::Range;
 
 /// A tile's arena stays below this, so that it fits the second-level cache
-/// with some room for weights (measured on 1 MB: 0.6 MB is best).
-const ARENA_BYTES: usize = 600 * 1024;
+/// with some room for weights.
+const ARENA_BYTES: usize = 384 * 1024;
+
+/// Narrow nets take larger tiles, as long as these fit the first-level cache:
+/// what a step costs beside its work is then spread over more rows.
+const NARROW_ARENA_BYTES: usize = 24 * 1024;
+const MOST_LANES_NARROW: usize = 1024;
 
 /// Lanes of a tile: more of them do not reuse the weights any better, fewer
 /// than the least waste the register tiles.
@@ -15,7 +20,7 @@ const LEAST_LANES: usize = 64;
 
 /// The same where a layer has more weights than the cache takes: they are
 /// read, and their gradient is read and written, once a tile.
-const MOST_LANES_LARGE: usize = 512;
+pub(super) const MOST_LANES_LARGE: usize = 512;
 
 /// Rows of a shard at the least, so that adding up its gradient is a small
 /// part of its work.
@@ -40,7 +45,16 @@ pub(super) fn tile(arena: usize, large: bool, isa: Isa) -> usize {
         return MOST_LANES_LARGE;
     }
     let fit = ARENA_BYTES / 4 / arena.max(1);
-    fit.clamp(LEAST_LANES, MOST_LANES) / isa.lanes() * isa.lanes()
+    let narrow = NARROW_ARENA_BYTES / 4 / arena.max(1);
+    let lanes = fit.clamp(LEAST_LANES, MOST_LANES).max(narrow.min(MOST_LANES_NARROW));
+    let panel = mlpc_kernels::gemm::panel(isa);
+    lanes / panel * panel
+}
+
+/// Rows of a tile where gradients are computed by outputs: a quarter of the
+/// batch, where that is not too few to read the weights for.
+fn quarter(rows: usize) -> usize {
+    rows.div_ceil(4).clamp(LEAST_LANES, MOST_LANES_LARGE)
 }
 
 /// How some rows are cut.
@@ -77,6 +91,9 @@ fn part(whole: Range<usize>, parts: usize, index: usize) -> Range<usize> {
 impl Plan {
     /// How a training batch of so many rows is cut.
     pub fn split_training(&self, rows: usize) -> Split {
+        if self.is_by_outputs() {
+            return Split { rows, shards: rows.div_ceil(quarter(rows)), tiles: 1 };
+        }
         let flops = 6.0 * self.parameters as f64 * rows as f64;
         let fit = GRADIENT_BYTES / (4 * self.parameters);
         let shards = match flops {
@@ -84,6 +101,24 @@ impl Plan {
             _ => (rows / self.shard_rows()).clamp(1, MOST_SHARDS.min(fit.max(1))),
         };
         self.train.split(rows, shards)
+    }
+
+    /// Lanes of the largest tile that a training batch of up to so many rows
+    /// is cut into.
+    pub fn most_lanes(&self, rows: usize) -> usize {
+        let tile = if self.is_by_outputs() { quarter(rows) } else { self.train.tile };
+        self.lanes(rows.min(tile))
+    }
+
+    /// Whether a training step of so many rows is work enough for a second
+    /// thread.
+    pub fn pays_threads(&self, rows: usize) -> bool {
+        // The optimizer takes as long as some 40 operations a parameter.
+        let flops = (6.0 * rows as f64 + 40.0) * self.parameters as f64;
+        match self.is_by_outputs() {
+            true => flops >= PARALLEL_FLOPS,
+            false => self.split_training(rows).shards > 1,
+        }
     }
 
     fn shard_rows(&self) -> usize {
@@ -99,18 +134,27 @@ impl Plan {
 
     /// How a training batch of so many rows is cut, and why, in a line.
     pub fn explain_split(&self, rows: usize) -> String {
+        if self.small_step(rows).is_some() {
+            return format!("a batch of {rows}: one kernel call, the network is small");
+        }
         let split = self.split_training(rows);
         let mflop = 6.0e-6 * self.parameters as f64 * rows as f64;
         let why = match split.shards {
+            _ if self.is_by_outputs() => {
+                format!("{} parameters: their gradient is computed by outputs", self.parameters)
+            }
             1 if mflop * 1e6 < PARALLEL_FLOPS => "too little work for a second thread".to_owned(),
             _ => format!("a shard has at least {} rows", self.shard_rows()),
         };
+        let count = |n: usize, of: &str| format!("{n} {of}{}", if n == 1 { "" } else { "s" });
         format!(
-            "a batch of {rows}: about {mflop:.1} MFLOP, {} shard{} ({why}) of {} tile{}",
-            split.shards,
-            if split.shards == 1 { "" } else { "s" },
-            split.tiles,
-            if split.tiles == 1 { "" } else { "s" },
+            "a batch of {rows}: about {mflop:.1} MFLOP, {} ({why}) of {}; {}",
+            count(split.shards, "shard"),
+            count(split.tiles, "tile"),
+            match self.pays_threads(rows) {
+                true => "on all threads",
+                false => "on one thread",
+            }
         )
     }
 

@@ -2,6 +2,8 @@
 
 use super::{BufferId, Plan, Program, SlopeOf, Step};
 use crate::check::model::Activation;
+use mlpc_kernels::gemm::Algorithm;
+use mlpc_kernels::small::MOST_ROWS;
 use std::fmt::{self, Write as _};
 
 impl fmt::Display for Plan {
@@ -19,6 +21,9 @@ impl fmt::Display for Plan {
         for tensor in &self.tensors {
             let shape = tensor.shape.iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
             writeln!(f, "  {} [{shape}] at {}", tensor.name, tensor.range.start)?;
+        }
+        if self.small.is_some() {
+            writeln!(f, "small: a training step of up to {MOST_ROWS} rows is one kernel call")?;
         }
         self.program(f, "train", &self.train)?;
         self.program(f, "predict", &self.predict)
@@ -68,7 +73,7 @@ impl Plan {
                         }
                     };
                 }
-                let _ = write!(text, " ({})", algorithm.name());
+                let _ = write!(text, " ({})", self.why(weight, algorithm));
                 text
             }
             Step::Bias { bias, x, z } => format!("bias {} + {} -> {}", b(x), tensor(bias), b(z)),
@@ -95,11 +100,13 @@ impl Plan {
                 if let Some(bias) = bias {
                     let _ = write!(text, " and {}", tensor(bias));
                 }
-                let _ = write!(text, " from {}, {}", b(dz), b(rows));
-                if let Some(x) = x {
-                    let _ = write!(text, " <- {}", b(x));
-                }
-                let _ = write!(text, " ({})", algorithm.name());
+                let _ = write!(text, " from {}", b(dz));
+                let _ = match (rows, x) {
+                    (Some(rows), None) => write!(text, ", {}", b(rows)),
+                    (Some(rows), Some(x)) => write!(text, ", {} <- {}", b(rows), b(x)),
+                    (None, x) => x.map_or(Ok(()), |x| write!(text, ", {}", b(x))),
+                };
+                let _ = write!(text, " ({})", self.why(weight, algorithm));
                 text
             }
             Step::BiasGradient { bias, dz } => {
@@ -110,9 +117,26 @@ impl Plan {
                 if let Some(s) = s {
                     let _ = write!(text, ", times {}", slope(&s));
                 }
-                let _ = write!(text, " ({})", algorithm.name());
+                let _ = write!(text, " ({})", self.why(weight, algorithm));
                 text
             }
+        }
+    }
+
+    /// Who computes a product of a weight, and why where that is not the rule.
+    fn why(&self, weight: usize, algorithm: Algorithm) -> String {
+        let name = algorithm.name();
+        match (algorithm, &self.tensors[weight].shape[..]) {
+            (Algorithm::Dots, [outputs, inputs]) if inputs > outputs => {
+                format!("{name}: {outputs} outputs are too few to pack rows for")
+            }
+            (Algorithm::Dots, [_, inputs]) => {
+                format!("{name}: {inputs} inputs are too few to pack rows of")
+            }
+            (Algorithm::Matrixmultiply, _) => {
+                format!("{name}: a weight beyond the cache, without fused multiply-add")
+            }
+            _ => name.to_owned(),
         }
     }
 }

@@ -107,7 +107,7 @@ impl Trainer {
     /// # Errors
     /// Where the operating system gives no threads.
     pub fn threads(mut self, threads: usize) -> Result<Self, rayon::ThreadPoolBuildError> {
-        let shared = self.executor.plan().split_training(self.options.batch).shards > 1;
+        let shared = self.executor.plan().pays_threads(self.options.batch);
         if threads != 1 && shared {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
             self.executor = self.executor.parallel(pool.current_num_threads() > 1);

@@ -1,33 +1,85 @@
 //! The three matrix products of a dense layer.
 //!
-//! All of them are one operation, C ← A·B (+ bias, or + C), where the rows of
-//! B and C are contiguous and A is read one number at a time with any
-//! strides. With W `[out, in]` and feature-major tiles `[feature][width]`:
+//! All of them are one operation, C ← A·B (+ bias, or + C). With W `[out, in]`
+//! as PyTorch has it, and tiles as [`Tile`] says:
 //!
 //! | product | C | A | B |
 //! | --- | --- | --- | --- |
-//! | forward | z `[out][width]` | W | x `[in][width]` |
-//! | input gradient | dx `[in][width]` | Wᵀ, by strides | dz `[out][width]` |
-//! | weight gradient | dW `[out][in]` | dz `[out][width]` | x, row-major `[width][in]` |
+//! | forward | z, a tile | W | x, a tile |
+//! | input gradient | dx, a tile | Wᵀ, by strides | dz, a tile |
+//! | weight gradient | dW `[out, in]` | dz, a tile | x: rows, or rows in panels, or a tile |
 //!
-//! so that no weights are packed or transposed. Every algorithm of
-//! [`Algorithm`] computes the same; the plan chooses by shape.
+//! so that no weights are transposed for good. Every algorithm of [`Algorithm`]
+//! computes the same, for the operands that it [takes](Algorithm::takes); the
+//! plan chooses by shape.
 
+mod dots;
 mod foreign;
 mod naive;
+mod strip;
 mod tiled;
 
-use crate::simd::Isa;
+pub(crate) use tiled::{PART, vectors};
 
-/// A matrix that is read one number at a time.
+use crate::layout::Tile;
+use crate::simd::{Isa, Op, Simd};
+use std::ops::Range;
+
+/// The left factor A `[m][k]`, of which a kernel reads single numbers.
 #[derive(Debug, Clone, Copy)]
-pub struct Strided<'a> {
-    /// Its elements.
-    pub data: &'a [f32],
-    /// From one row to the next.
-    pub row_stride: usize,
-    /// From one column to the next.
-    pub column_stride: usize,
+pub enum Left<'a> {
+    /// By strides.
+    Strided {
+        /// Its elements.
+        data: &'a [f32],
+        /// From one row to the next.
+        row_stride: usize,
+        /// From one column to the next.
+        column_stride: usize,
+    },
+    /// m features of a tile: its lanes are the columns, k at most its width.
+    Tile {
+        /// The whole tile's elements.
+        data: &'a [f32],
+        /// Its shape.
+        tile: Tile,
+        /// Its features.
+        features: usize,
+        /// The first of the m.
+        first: usize,
+    },
+}
+
+/// The right factor B `[k][n]`.
+#[derive(Debug, Clone, Copy)]
+pub enum Right<'a> {
+    /// Rows that lie `stride` apart.
+    Rows {
+        /// Its elements.
+        data: &'a [f32],
+        /// From one row to the next, at least n.
+        stride: usize,
+    },
+    /// Columns in panels of so many, each `[k][columns of the panel]`; for a
+    /// tile, its lanes.
+    Panels {
+        /// Its elements.
+        data: &'a [f32],
+        /// Columns of a panel; the last one has what is left.
+        panel: usize,
+    },
+    /// Bᵀ is a tile of n features: its lanes are the rows of B, k at most its
+    /// width.
+    Tile(&'a [f32], Tile),
+}
+
+/// How C `[m][n]` lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// Rows that lie so far apart, at least n.
+    Rows(usize),
+    /// Columns in panels of so many, as in [`Right::Panels`].
+    Panels(usize),
 }
 
 /// A matrix product C ← A·B + start: shapes `[m][k]`, `[k][n]`, `[m][n]`.
@@ -40,15 +92,13 @@ pub struct Gemm<'a> {
     /// Columns of A, rows of B.
     pub k: usize,
     /// A.
-    pub a: Strided<'a>,
-    /// B, rows contiguous.
-    pub b: &'a [f32],
-    /// From one row of B to the next, at least n.
-    pub b_stride: usize,
-    /// C, rows contiguous.
+    pub a: Left<'a>,
+    /// B.
+    pub b: Right<'a>,
+    /// C.
     pub c: &'a mut [f32],
-    /// From one row of C to the next, at least n.
-    pub c_stride: usize,
+    /// How C lies.
+    pub layout: Layout,
     /// What the product is added to.
     pub start: Start<'a>,
 }
@@ -69,65 +119,248 @@ pub enum Start<'a> {
 pub enum Algorithm {
     /// Three loops in f64: the oracle.
     Naive,
-    /// Register tiles over the operands as they lie: for what fits the cache.
+    /// Register tiles: one number of A times vectors of B's row.
     Tiled,
+    /// Scalar products of two tiles' features, a vector of lanes at a time:
+    /// for weight gradients, without a row-major copy of x.
+    Dots,
     /// The matrixmultiply crate: packs its operands (and allocates the
-    /// packing buffer at every call), for large products.
+    /// packing buffer at every call).
     Matrixmultiply,
 }
 
 impl Algorithm {
     /// All of them.
-    pub const ALL: [Algorithm; 3] = [Algorithm::Naive, Algorithm::Tiled, Algorithm::Matrixmultiply];
+    pub const ALL: [Algorithm; 4] =
+        [Algorithm::Naive, Algorithm::Tiled, Algorithm::Dots, Algorithm::Matrixmultiply];
 
     /// Its name in plans and benchmarks.
     pub fn name(self) -> &'static str {
         match self {
             Algorithm::Naive => "naive",
             Algorithm::Tiled => "tiled",
+            Algorithm::Dots => "dots",
             Algorithm::Matrixmultiply => "matrixmultiply",
+        }
+    }
+
+    /// Whether it takes operands that lie so.
+    pub fn takes(self, gemm: &Gemm<'_>) -> bool {
+        match self {
+            Algorithm::Naive => true,
+            Algorithm::Tiled => !matches!(gemm.b, Right::Tile(..)),
+            // Lanes of both must come in the same panels.
+            Algorithm::Dots => match (gemm.a, gemm.b, gemm.layout, gemm.start) {
+                (Left::Tile { tile, .. }, Right::Tile(_, of_b), Layout::Rows(_), start) => {
+                    tile == of_b && !matches!(start, Start::Bias(_))
+                }
+                _ => false,
+            },
+            Algorithm::Matrixmultiply => gemm.in_one_piece(),
         }
     }
 }
 
-impl Gemm<'_> {
+impl<'a> Gemm<'a> {
+    /// z ← W·x (+ bias): tiles x of `inputs` and z of `outputs` features.
+    pub fn forward(
+        tile: Tile,
+        [outputs, inputs]: [usize; 2],
+        weights: &'a [f32],
+        bias: Option<&'a [f32]>,
+        x: &'a [f32],
+        z: &'a mut [f32],
+    ) -> Self {
+        Gemm {
+            m: outputs,
+            n: tile.width,
+            k: inputs,
+            a: Left::Strided { data: weights, row_stride: inputs, column_stride: 1 },
+            b: Right::Panels { data: x, panel: tile.panel },
+            c: z,
+            layout: Layout::Panels(tile.panel),
+            start: bias.map_or(Start::Zero, Start::Bias),
+        }
+    }
+
+    /// dx ← Wᵀ·dz: tiles dz of `outputs` and dx of `inputs` features.
+    pub fn input_gradient(
+        tile: Tile,
+        [outputs, inputs]: [usize; 2],
+        weights: &'a [f32],
+        dz: &'a [f32],
+        dx: &'a mut [f32],
+    ) -> Self {
+        Gemm {
+            m: inputs,
+            n: tile.width,
+            k: outputs,
+            a: Left::Strided { data: weights, row_stride: 1, column_stride: inputs },
+            b: Right::Panels { data: dz, panel: tile.panel },
+            c: dx,
+            layout: Layout::Panels(tile.panel),
+            start: Start::Zero,
+        }
+    }
+
+    /// dW ← dz·xᵀ, or dW + dz·xᵀ: a tile dz of `outputs` features, 0 in padding
+    /// lanes, and x, a row of B a lane.
+    pub fn weight_gradient(
+        tile: Tile,
+        [outputs, inputs]: [usize; 2],
+        dz: &'a [f32],
+        x: Right<'a>,
+        gradient: &'a mut [f32],
+        accumulate: bool,
+    ) -> Self {
+        Gemm {
+            m: outputs,
+            n: inputs,
+            k: tile.width,
+            a: Left::Tile { data: dz, tile, features: outputs, first: 0 },
+            b: x,
+            c: gradient,
+            layout: Layout::Rows(inputs),
+            start: if accumulate { Start::C } else { Start::Zero },
+        }
+    }
+
+    /// The same for a few of the outputs: rows `outputs` of dW, which is what
+    /// `gradient` holds.
+    pub fn rows(self, outputs: Range<usize>) -> Self {
+        let a = match self.a {
+            Left::Strided { data, row_stride, column_stride } => Left::Strided {
+                data: data.get(outputs.start * row_stride..).unwrap_or(&[]),
+                row_stride,
+                column_stride,
+            },
+            Left::Tile { data, tile, features, first } => {
+                Left::Tile { data, tile, features, first: first + outputs.start }
+            }
+        };
+        Gemm { m: outputs.len(), a, ..self }
+    }
+
     /// Computes the product.
     ///
     /// # Panics
-    /// Where a slice is too short for its shape, or a stride for its row.
+    /// Where a slice is too short for its shape, a stride for its row, or the
+    /// algorithm does not [take](Algorithm::takes) the operands.
     pub fn run(self, algorithm: Algorithm, isa: Isa) {
         self.check();
+        assert!(algorithm.takes(&self), "{} does not take such operands", algorithm.name());
         if self.m == 0 || self.n == 0 {
             return;
         }
         match algorithm {
             Algorithm::Naive => naive::run(self),
             Algorithm::Tiled => isa.run(tiled::Tiled(self)),
+            Algorithm::Dots => isa.run(dots::Dots(self)),
             Algorithm::Matrixmultiply => foreign::run(self),
         }
     }
 
+    /// Whether A, B and C are matrices with two strides each.
+    fn in_one_piece(&self) -> bool {
+        let left = match self.a {
+            Left::Strided { .. } => true,
+            Left::Tile { tile, .. } => tile.panel >= tile.width,
+        };
+        let right = match self.b {
+            Right::Rows { .. } => true,
+            Right::Panels { panel, .. } => panel >= self.n,
+            Right::Tile(_, tile) => tile.panel >= tile.width,
+        };
+        let result = match self.layout {
+            Layout::Rows(_) => true,
+            Layout::Panels(panel) => panel >= self.n,
+        };
+        left && right && result
+    }
+
     /// What the unsafe kernels rely on: every element that a shape and its
-    /// strides name lies within its slice.
+    /// layout name lies within its slice, no panel is empty, and no row is
+    /// longer than its stride.
     fn check(&self) {
         let (m, n, k) = (self.m, self.n, self.k);
+        let product = |x: usize, y: usize| x.checked_mul(y).expect("a shape within memory");
         let spans = |rows: usize, row_stride: usize, columns: usize, column_stride: usize| {
             if rows == 0 || columns == 0 {
                 return 0;
             }
-            let last =
-                (rows - 1).checked_mul(row_stride).zip((columns - 1).checked_mul(column_stride));
-            last.and_then(|(r, c)| r.checked_add(c)?.checked_add(1)).expect("a shape within memory")
+            let last = (product(rows - 1, row_stride), product(columns - 1, column_stride));
+            last.0
+                .checked_add(last.1)
+                .and_then(|x| x.checked_add(1))
+                .expect("a shape within memory")
         };
-        assert!(self.b_stride >= n && self.c_stride >= n, "a row longer than its stride");
-        assert!(
-            self.a.data.len() >= spans(m, self.a.row_stride, k, self.a.column_stride),
-            "A is short"
-        );
-        assert!(self.b.len() >= spans(k, self.b_stride, n, 1), "B is short");
-        assert!(self.c.len() >= spans(m, self.c_stride, n, 1), "C is short");
+        let tile = |data: &[f32], tile: Tile, features: usize| {
+            assert!(k <= tile.width, "more rows than the tile has lanes");
+            assert!(tile.panel > 0, "an empty panel");
+            data.len() >= product(tile.width, features)
+        };
+        let left = match self.a {
+            Left::Strided { data, row_stride, column_stride } => {
+                data.len() >= spans(m, row_stride, k, column_stride)
+            }
+            Left::Tile { data, tile: t, features, first } => {
+                first.checked_add(m).is_some_and(|end| end <= features) && tile(data, t, features)
+            }
+        };
+        assert!(left, "A is short");
+        let right = match self.b {
+            Right::Rows { data, stride } => {
+                assert!(stride >= n, "a row longer than its stride");
+                data.len() >= spans(k, stride, n, 1)
+            }
+            Right::Panels { data, panel } => {
+                assert!(panel > 0, "an empty panel");
+                data.len() >= product(k, n)
+            }
+            Right::Tile(data, t) => tile(data, t, n),
+        };
+        assert!(right, "B is short");
+        let result = match self.layout {
+            Layout::Rows(stride) => {
+                assert!(stride >= n, "a row longer than its stride");
+                self.c.len() >= spans(m, stride, n, 1)
+            }
+            Layout::Panels(panel) => {
+                assert!(panel > 0, "an empty panel");
+                self.c.len() >= product(m, n)
+            }
+        };
+        assert!(result, "C is short");
         if let Start::Bias(bias) = self.start {
             assert!(bias.len() >= m, "the bias is short");
+        }
+    }
+}
+
+/// Columns of a panel that a register tile takes under an instruction set:
+/// the panels with which [`Algorithm::Tiled`] and [`Algorithm::Dots`] are
+/// fastest.
+pub fn panel(isa: Isa) -> usize {
+    struct Columns;
+    impl Op for Columns {
+        type Output = usize;
+        #[inline(always)]
+        fn run<S: Simd>(self, _: S) -> usize {
+            tiled::vectors(S::REGISTERS) * S::LANES
+        }
+    }
+    isa.run(Columns)
+}
+
+/// Where a column lies in a matrix of so many rows and `n` columns: the place
+/// of its element in row 0, and from there to the next row's.
+#[inline(always)]
+fn column(layout: Layout, rows: usize, n: usize, column: usize) -> (usize, usize) {
+    match layout {
+        Layout::Rows(stride) => (column, stride),
+        Layout::Panels(panel) => {
+            let first = column - column % panel;
+            (first * rows + column - first, panel.min(n - first))
         }
     }
 }

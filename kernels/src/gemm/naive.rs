@@ -1,20 +1,36 @@
 //! The definition of the product, in f64: the oracle of the others.
 
-use super::{Gemm, Start};
+use super::{Gemm, Layout, Left, Right, Start, column};
 
 pub(super) fn run(g: Gemm<'_>) {
-    for i in 0..g.m {
-        for j in 0..g.n {
+    let (m, n, k) = (g.m, g.n, g.k);
+    let a = |i: usize, l: usize| match g.a {
+        Left::Strided { data, row_stride, column_stride } => {
+            data[i * row_stride + l * column_stride]
+        }
+        Left::Tile { data, tile, features, first } => data[tile.index(features, first + i, l)],
+    };
+    let b = |l: usize, j: usize| match g.b {
+        Right::Rows { data, stride } => data[l * stride + j],
+        Right::Panels { data, panel } => {
+            let (start, stride) = column(Layout::Panels(panel), k, n, j);
+            data[start + l * stride]
+        }
+        Right::Tile(data, tile) => data[tile.index(n, j, l)],
+    };
+    for i in 0..m {
+        for j in 0..n {
+            let (start, stride) = column(g.layout, m, n, j);
+            let c = &mut g.c[start + i * stride];
             let mut sum = match g.start {
                 Start::Zero => 0.0,
-                Start::C => f64::from(g.c[i * g.c_stride + j]),
+                Start::C => f64::from(*c),
                 Start::Bias(bias) => f64::from(bias[i]),
             };
-            for l in 0..g.k {
-                let a = g.a.data[i * g.a.row_stride + l * g.a.column_stride];
-                sum += f64::from(a) * f64::from(g.b[l * g.b_stride + j]);
+            for l in 0..k {
+                sum += f64::from(a(i, l)) * f64::from(b(l, j));
             }
-            g.c[i * g.c_stride + j] = sum as f32;
+            *c = sum as f32;
         }
     }
 }

@@ -1,30 +1,36 @@
-//! Register tiles over the operands as they lie.
+//! Register tiles.
 //!
 //! ```text
-//! for a block of up to NV vectors of columns:        B's block stays in L1 or L2
-//!   for a block of up to MR rows:                    blocks split evenly
-//!     MR × NV accumulators ← start
-//!     for l in 0..k:
-//!       load NV vectors of B's row l
-//!       for each of the MR rows: broadcast A[row][l], NV multiply-adds
-//!     C ← accumulators, or C + accumulators
+//! for a part of k that keeps a panel of B in the first-level cache:
+//!   (copy A's columns of the part together, where they lie apart)
+//!   for a group of blocks of up to NV vectors of columns:     one, or for large A several
+//!     for a block of up to MR rows of A:                      blocks split evenly
+//!       for a block of columns of the group:
+//!         MR × NV accumulators ← start
+//!         for l in the part:
+//!           load NV vectors of B's row l
+//!           for each of the MR rows: broadcast A[row][l], NV multiply-adds
+//!         C ← accumulators, or C + accumulators
 //! ```
 //!
-//! A is broadcast from where it lies, whatever its strides; B's rows are used
-//! where they lie too, unless they lie far apart (`packs`).
-//! The rows of a register tile are written out by a macro: a loop over an
-//! array of 16 and more accumulators is no longer unrolled by the compiler
-//! and spills them, which costs a factor of three.
+//! A block of columns is a panel of B where B lies in panels: then its rows
+//! follow each other and one stream of memory feeds the loop. The rows of a
+//! register tile are written out by a macro: a loop over an array of 16 and
+//! more accumulators is no longer unrolled by the compiler and spills them,
+//! which costs a factor of three.
 
-use super::{Gemm, Start, Strided};
+use super::strip::Strip;
+use super::{Gemm, Layout, Left, Right, Start, column};
+use crate::layout::Tile;
 use crate::simd::{Op, Simd};
 use std::cell::RefCell;
+use std::ops::Range;
 
 pub(super) struct Tiled<'a>(pub(super) Gemm<'a>);
 
 /// Vectors of columns in a register tile: what leaves room for enough rows.
-const fn vectors<S: Simd>() -> usize {
-    match S::REGISTERS {
+pub(crate) const fn vectors(registers: usize) -> usize {
+    match registers {
         32.. => 4,
         _ => 2,
     }
@@ -34,193 +40,384 @@ const fn vectors<S: Simd>() -> usize {
 /// a row of B and two broadcasts fill the register file.
 const fn rows<S: Simd>(nv: usize) -> usize {
     let fit = (S::REGISTERS - nv - 2) / nv;
-    if fit > 12 { 12 } else { fit }
+    if fit > MOST_ROWS { MOST_ROWS } else { fit }
 }
 
-/// Rows of B in a packed panel: 64 columns of them fill half of a second-level
-/// cache of 256 KB, and C is read and written once for so many. With k of at
-/// most this, [`Start::C`] is one addition an element; the executor relies on
-/// it for tiles of up to 512 rows.
-const PANEL_ROWS: usize = 512;
+/// The largest arm of `register_tiles`.
+const MOST_ROWS: usize = 12;
 
-/// Whether a block of B's columns is copied together first. A narrow block
-/// uses one cache line of each of B's rows; where these lie kilobytes apart
-/// they compete for few sets of the cache and take a page each. Copying pays
-/// when enough rows of C use the copy: 1024 × 512 × 1024 under AVX2 went from
-/// 73 to 97 GFLOP/s; a block of four lines, under AVX-512, gains nothing.
-fn packs<S: Simd>(m: usize, k: usize, b_stride: usize) -> bool {
-    vectors::<S>() < 4 && b_stride >= 512 && k >= 128 && m >= 64
-}
+/// Rows of B in a part: a panel of 64 bytes' width of them takes 24 KB of a
+/// first-level cache of 32 KB. A part of k is one addition to C an element.
+pub(crate) const PART: usize = 384;
+
+/// Elements of A beyond which several blocks of columns use a block of A's
+/// rows before the next one is read: what the second-level cache holds with
+/// room for B.
+const LARGE: usize = 64 * 1024;
+
+/// Blocks of columns that share a block of A's rows then.
+const GROUP: usize = 8;
 
 thread_local! {
-    /// A packed panel, allocated at a thread's first use and kept.
-    static PANEL: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+    /// A part of A, copied together; allocated at a thread's first use and kept.
+    static COPY: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
 }
 
 impl Op for Tiled<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Gemm { m, n, k, a, b, b_stride, c, c_stride, start } = self.0;
+        let Gemm { m, n, k, a, b, c, layout, start } = self.0;
+        let (b, b_layout) = match b {
+            Right::Rows { data, stride } => (data, Layout::Rows(stride)),
+            Right::Panels { data, panel } => (data, Layout::Panels(panel)),
+            Right::Tile(..) => unreachable!("Algorithm::takes refuses it"),
+        };
+        let a = match a {
+            Left::Tile { data, tile, first, .. } if tile.panel >= tile.width => Left::Strided {
+                data: data.get(first * tile.width..).unwrap_or(&[]),
+                row_stride: tile.width,
+                column_stride: 1,
+            },
+            a => a,
+        };
+        // Parts of k end where panels of A do.
+        let (unit, copies) = match a {
+            Left::Tile { tile, .. } => (tile.panel, false),
+            // A's columns are copied together first where they lie lines
+            // apart and enough columns of C use the copy.
+            Left::Strided { row_stride, column_stride, .. } => {
+                (1, row_stride == 1 && column_stride >= 64 && k >= 64 && n >= 64)
+            }
+        };
+        let parts = k.div_ceil((PART / unit).max(1) * unit).max(1);
         // Taken out and put back: a closure would not be compiled with this
         // instruction set.
-        let packs = packs::<S>(m, k, b_stride);
-        let mut packed = if packs { PANEL.take() } else { Vec::new() };
-        if packs {
-            packed.resize(PANEL_ROWS * vectors::<S>() * S::LANES, 0.0);
+        let mut copy = if copies { COPY.take() } else { Vec::new() };
+        if copies {
+            copy.resize(copy.len().max(m * PART.min(k)), 0.0);
         }
-        // Whole vectors in even blocks, 5 as 3 and 2, not 4 and 1; what is
-        // left of a vector is a block of its own.
-        let whole = n / S::LANES;
-        let blocks = whole.div_ceil(vectors::<S>());
-        let mut column = 0;
-        for block in 0..blocks + usize::from(n % S::LANES > 0) {
-            let nv = match blocks - block.min(blocks) {
-                0 => 1,
-                left => (whole - column / S::LANES).div_ceil(left),
+        let most_in_group = match m * k > LARGE {
+            true => GROUP,
+            // B stays in the first-level cache whatever the order.
+            false if k * n <= PART * 16 => usize::MAX,
+            false => 1,
+        };
+        let c = c.as_mut_ptr();
+
+        // The width of the block of columns that begins there. None crosses a
+        // panel's border. Whole vectors come in even blocks, 5 as 3 and 2, not
+        // 4 and 1; what is left of a vector goes with the last whole one.
+        let border = |from: usize, layout: Layout| match layout {
+            Layout::Rows(_) => n,
+            Layout::Panels(panel) => n.min(from - from % panel + panel),
+        };
+        let block_width = |from: usize| {
+            let left = border(from, b_layout).min(border(from, layout)) - from;
+            let whole = match left % S::LANES {
+                0 => left / S::LANES,
+                _ => (left / S::LANES).saturating_sub(1),
             };
-            let width = (nv * S::LANES).min(n - column);
-            let mut part = 0;
-            loop {
-                let rows = if packs { PANEL_ROWS.min(k - part) } else { k };
-                let (b, b_stride) = if packs {
-                    for (to, l) in packed.chunks_exact_mut(width).zip(part..part + rows) {
-                        let from = l * b_stride + column;
-                        to.copy_from_slice(&b[from..from + width]);
-                    }
-                    (&packed[..], width)
-                } else {
-                    // With k = 0 there is no row to begin at.
-                    (b.get(column..).unwrap_or(&[]), b_stride)
-                };
-                let a = Strided { data: a.data.get(part * a.column_stride..).unwrap_or(&[]), ..a };
+            match whole.div_ceil(vectors(S::REGISTERS)) {
+                0 => left,
+                blocks => whole.div_ceil(blocks) * S::LANES,
+            }
+        };
+        let mut from = 0;
+        while from < n {
+            // The blocks behind it that are as wide and lie evenly share its
+            // blocks of rows.
+            let width = block_width(from);
+            let even = |at: usize, layout: Layout| match layout {
+                Layout::Rows(_) => true,
+                Layout::Panels(panel) => panel == width || !at.is_multiple_of(panel),
+            };
+            let mut to = from + width;
+            while to < n && block_width(to) == width && even(to, b_layout) && even(to, layout) {
+                to += width;
+            }
+            let masked = !width.is_multiple_of(S::LANES);
+            let nv = width.div_ceil(S::LANES);
+            let row_blocks = m.div_ceil(rows::<S>(nv));
+            let mut first = 0;
+            for part in 0..parts {
+                let even = (k - first).div_ceil(parts - part).next_multiple_of(unit);
+                let last = (first + even).min(k);
                 let start = if part > 0 { Start::C } else { start };
-                let c = c.as_mut_ptr();
-                let panel = Panel { m, k: rows, a, b, b_stride, c, c_stride, start, column };
-                match nv {
-                    1 if width < S::LANES => panel.run::<S, 1, true>(s, width),
-                    1 => panel.run::<S, 1, false>(s, width),
-                    2 => panel.run::<S, 2, false>(s, width),
-                    3 => panel.run::<S, 3, false>(s, width),
-                    _ => panel.run::<S, 4, false>(s, width),
+                let source = match a {
+                    Left::Strided { data, row_stride, column_stride } => Source {
+                        at: data.as_ptr().wrapping_add(first * column_stride),
+                        row: row_stride,
+                        column: column_stride,
+                        run: last - first,
+                        runs: 1,
+                        jump: 0,
+                        tail: 0,
+                        tail_row: 0,
+                        tail_at: data.as_ptr(),
+                    },
+                    Left::Tile { data, tile, features, first: feature } => {
+                        Source::of_tile(data, tile, features, first..last).from_row(feature)
+                    }
+                };
+                if let (true, Left::Strided { data, row_stride, column_stride }) = (copies, a) {
+                    let mut row = 0;
+                    for block in 0..row_blocks {
+                        let take = (m - row).div_ceil(row_blocks - block);
+                        let from = &data[row * row_stride + first * column_stride..];
+                        copy_columns(
+                            from,
+                            column_stride,
+                            take,
+                            &mut copy[row * (last - first)..],
+                            last - first,
+                        );
+                        row += take;
+                    }
                 }
-                part += rows;
-                if part >= k {
+                let mut group = from;
+                while group < to {
+                    let group_end =
+                        to.min(group.saturating_add(width.saturating_mul(most_in_group)));
+                    let (b_start, b_stride) = column(b_layout, k, n, group);
+                    let (c_start, c_stride) = column(layout, m, n, group);
+                    let next = group + width;
+                    let (b_step, c_step) = match next < group_end {
+                        true => (
+                            column(b_layout, k, n, next).0 - b_start,
+                            column(layout, m, n, next).0 - c_start,
+                        ),
+                        false => (0, 0),
+                    };
+                    let mut row = 0;
+                    for block in 0..row_blocks {
+                        let take = (m - row).div_ceil(row_blocks - block);
+                        let a = match copies {
+                            true => Source {
+                                at: copy.as_ptr().wrapping_add(row * (last - first)),
+                                row: 1,
+                                column: take,
+                                ..source
+                            },
+                            false => source.from_row(row),
+                        };
+                        let blocks = Blocks {
+                            count: (group_end - group) / width,
+                            take,
+                            width,
+                            a,
+                            b: b.as_ptr().wrapping_add(b_start + first * b_stride),
+                            b_stride,
+                            b_step,
+                            c: c.wrapping_add(c_start + row * c_stride),
+                            c_stride,
+                            c_step,
+                            start,
+                            row,
+                        };
+                        match nv {
+                            1 if masked => s.outlined(Outlined::<1, true>(blocks)),
+                            _ if masked => s.outlined(Outlined::<2, true>(blocks)),
+                            1 => s.outlined(Outlined::<1, false>(blocks)),
+                            2 => s.outlined(Outlined::<2, false>(blocks)),
+                            3 => s.outlined(Outlined::<3, false>(blocks)),
+                            _ => s.outlined(Outlined::<4, false>(blocks)),
+                        }
+                        row += take;
+                    }
+                    group = group_end;
+                }
+                first = last;
+                if first == k {
                     break;
                 }
             }
-            column += width;
+            from = to;
         }
-        if packs {
-            PANEL.set(packed);
+        if copies {
+            COPY.set(copy);
         }
     }
 }
 
-/// A block of columns of the product.
-struct Panel<'a> {
-    m: usize,
-    k: usize,
-    a: Strided<'a>,
-    /// B, from the block's first column on.
-    b: &'a [f32],
+/// Where a block of A's rows lies: `runs` runs of `run` columns, then one of
+/// `tail`.
+#[derive(Clone, Copy)]
+struct Source {
+    at: *const f32,
+    /// From one row to the next.
+    row: usize,
+    /// From one column to the next, within a run.
+    column: usize,
+    run: usize,
+    runs: usize,
+    /// From one run to the next.
+    jump: usize,
+    /// The last run, where its rows lie otherwise: columns and stride of rows.
+    tail: usize,
+    tail_row: usize,
+    tail_at: *const f32,
+}
+
+impl Source {
+    /// In a tile of so many features: a run a panel. The first lane is the
+    /// first of a panel.
+    #[inline(always)]
+    fn of_tile(data: &[f32], tile: Tile, features: usize, lanes: Range<usize>) -> Source {
+        let panel = tile.panel;
+        let runs = lanes.len() / panel;
+        let end = lanes.start + runs * panel;
+        Source {
+            at: data.as_ptr().wrapping_add(lanes.start * features),
+            row: panel,
+            column: 1,
+            run: panel,
+            runs,
+            jump: panel * features,
+            tail: lanes.end - end,
+            tail_row: panel.min(tile.width - end),
+            tail_at: data.as_ptr().wrapping_add(end * features),
+        }
+    }
+
+    /// The same from another row on.
+    #[inline(always)]
+    fn from_row(self, row: usize) -> Source {
+        Source {
+            at: self.at.wrapping_add(row * self.row),
+            tail_at: self.tail_at.wrapping_add(row * self.tail_row),
+            ..self
+        }
+    }
+}
+
+/// `take` neighbours of each of `count` columns, one behind the other.
+#[inline(always)]
+fn copy_columns(from: &[f32], stride: usize, take: usize, to: &mut [f32], count: usize) {
+    #[inline(always)]
+    fn fixed<const N: usize>(from: &[f32], stride: usize, to: &mut [f32], count: usize) {
+        for (l, to) in to.chunks_exact_mut(N).take(count).enumerate() {
+            to.copy_from_slice(&from[l * stride..][..N]);
+        }
+    }
+    match take {
+        6 => fixed::<6>(from, stride, to, count),
+        5 => fixed::<5>(from, stride, to, count),
+        4 => fixed::<4>(from, stride, to, count),
+        12 => fixed::<12>(from, stride, to, count),
+        _ => {
+            for (l, to) in to.chunks_exact_mut(take).take(count).enumerate() {
+                to.copy_from_slice(&from[l * stride..][..take]);
+            }
+        }
+    }
+}
+
+/// A block of rows of the product, and `count` blocks of columns.
+struct Blocks<'a> {
+    count: usize,
+    /// Rows of the block.
+    take: usize,
+    /// Columns of each block.
+    width: usize,
+    a: Source,
+    b: *const f32,
     b_stride: usize,
+    /// From one block of columns to the next.
+    b_step: usize,
     /// From the exclusive borrow of C.
     c: *mut f32,
     c_stride: usize,
+    c_step: usize,
     start: Start<'a>,
-    /// The block's first column, in C.
-    column: usize,
+    /// The first row in C.
+    row: usize,
 }
 
-impl Panel<'_> {
-    /// All rows of the block, which is `width` columns wide: `NV` vectors, or
-    /// `MASKED`, a part of one.
+/// The register tiles of [`Blocks`]: `NV` vectors of columns, of the last of
+/// which `MASKED` takes a part.
+struct Outlined<'a, const NV: usize, const MASKED: bool>(Blocks<'a>);
+
+impl<const NV: usize, const MASKED: bool> Op for Outlined<'_, NV, MASKED> {
+    type Output = ();
     #[inline(always)]
-    fn run<S: Simd, const NV: usize, const MASKED: bool>(&self, s: S, width: usize) {
-        if NV > vectors::<S>() {
+    fn run<S: Simd>(self, s: S) {
+        if NV > vectors(S::REGISTERS) {
             return;
         }
-        let blocks = self.m.div_ceil(rows::<S>(NV));
-        let mut row = 0;
-        for block in 0..blocks {
-            let mr = (self.m - row).div_ceil(blocks - block);
-            self.rows::<S, NV, MASKED>(s, row, mr, width);
-            row += mr;
+        let Outlined(mut blocks) = self;
+        for _ in 0..blocks.count {
+            blocks.run::<S, NV, MASKED>(s);
+            blocks.b = blocks.b.wrapping_add(blocks.b_step);
+            blocks.c = blocks.c.wrapping_add(blocks.c_step);
         }
     }
 }
 
-/// Writes `Panel::rows`: one arm for every number of rows, each with its
+/// Writes `Blocks::run`: one arm for every number of rows, each with its
 /// accumulators by name.
 macro_rules! register_tiles {
     ($($mr:literal: $($r:ident = $i:literal),*;)*) => {
-        impl Panel<'_> {
-            /// `mr` rows from `row` on.
+        impl Blocks<'_> {
+            /// The first block of columns.
             #[inline(always)]
-            fn rows<S: Simd, const NV: usize, const MASKED: bool>(
-                &self, s: S, row: usize, mr: usize, width: usize,
-            ) {
-                debug_assert!(row + mr <= self.m && mr <= rows::<S>(NV));
+            fn run<S: Simd, const NV: usize, const MASKED: bool>(&self, s: S) {
                 // All pointers below stay within their slices: Gemm::check has
-                // proved that A[row..row+mr][0..k], B[0..k][column..column+width]
-                // and C[row..row+mr][column..column+width] do, and Tiled::run cuts
-                // rows, columns and k so that they end at m, n and k; a packed
-                // panel has k rows of `width`. `width` is NV vectors, or masked
-                // less than one. Pointers past the last row or column are made
-                // (by wrapping_add) but not read.
-                let load = |at: *const f32, v: usize| {
-                    if MASKED {
-                        // SAFETY: `width` elements at `at` are in their row.
-                        unsafe { s.load_first(at, width) }
-                    } else {
-                        // SAFETY: NV vectors at `at` are in their row, and v < NV.
-                        unsafe { s.load_ptr(at.wrapping_add(v * S::LANES)) }
-                    }
-                };
-                let store = |value: S::V, at: *mut f32, v: usize| {
-                    if MASKED {
-                        // SAFETY: as for loads; C is borrowed exclusively.
-                        unsafe { s.store_first(value, at, width) }
-                    } else {
-                        // SAFETY: as for loads; C is borrowed exclusively.
-                        unsafe { s.store_ptr(value, at.wrapping_add(v * S::LANES)) }
-                    }
-                };
-                let c_row = |i: usize| self.c.wrapping_add((row + i) * self.c_stride + self.column);
-                let start = |i: usize| -> [S::V; NV] {
+                // proved that all rows and columns of A, B and C do, and
+                // Tiled::run cuts rows, columns and k so that they end at m, n
+                // and k, and no block of columns crosses a panel's border.
+                // Pointers past the last row or column are made (by
+                // wrapping_add) but not read.
+                let last = self.width.wrapping_sub((NV - 1) * S::LANES);
+                let c_row = |i: usize| self.c.wrapping_add(i * self.c_stride);
+                let start = |i: usize| -> Strip<S, NV> {
                     match self.start {
-                        Start::Zero => [s.splat(0.0); NV],
+                        Start::Zero => Strip::splat(s, 0.0),
                         // C is added at the end: small terms added to a large
                         // sum one by one would lose their bits.
-                        Start::C => [s.splat(0.0); NV],
-                        Start::Bias(bias) => [s.splat(bias[row + i]); NV],
+                        Start::C => Strip::splat(s, 0.0),
+                        Start::Bias(bias) => Strip::splat(s, bias[self.row + i]),
                     }
                 };
-                match mr {
+                match self.take {
                     $($mr if $mr <= rows::<S>(NV) => {
                         $(let mut $r = start($i);)*
-                        let mut a = self.a.data.as_ptr().wrapping_add(row * self.a.row_stride);
-                        let mut b = self.b.as_ptr();
-                        for _ in 0..self.k {
-                            let b_row: [S::V; NV] = std::array::from_fn(|v| load(b, v));
-                            $(
-                                // SAFETY: A[row + $i][l] is in its slice.
-                                let factor = unsafe { *a.wrapping_add($i * self.a.row_stride) };
-                                let factor = s.splat(factor);
-                                for v in 0..NV {
-                                    $r[v] = s.mul_add(factor, b_row[v], $r[v]);
+                        let mut b = self.b;
+                        let Source { mut at, mut row, column, mut run, mut runs, .. } = self.a;
+                        let mut tail = self.a.tail;
+                        loop {
+                            if runs == 0 {
+                                if tail == 0 {
+                                    break;
                                 }
-                            )*
-                            a = a.wrapping_add(self.a.column_stride);
-                            b = b.wrapping_add(self.b_stride);
+                                (at, row, run) = (self.a.tail_at, self.a.tail_row, tail);
+                                (runs, tail) = (1, 0);
+                            }
+                            let mut a = at;
+                            for _ in 0..run {
+                                // SAFETY: NV vectors of B's row l.
+                                let b_row: Strip<S, NV> =
+                                    unsafe { Strip::load::<MASKED>(s, b, S::LANES, last) };
+                                $(
+                                    // SAFETY: A[row + $i][l] is in its slice.
+                                    let factor = unsafe { *a.wrapping_add($i * row) };
+                                    $r = $r.mul_add(s, s.splat(factor), b_row);
+                                )*
+                                a = a.wrapping_add(column);
+                                b = b.wrapping_add(self.b_stride);
+                            }
+                            at = at.wrapping_add(self.a.jump);
+                            runs -= 1;
                         }
-                        $(for v in 0..NV {
-                            let sum = match self.start {
-                                Start::C => s.add(load(c_row($i), v), $r[v]),
-                                _ => $r[v],
-                            };
-                            store(sum, c_row($i), v);
+                        // SAFETY: NV vectors of each of C's rows, and C is
+                        // borrowed exclusively.
+                        $(unsafe {
+                            let mut sum = $r;
+                            if matches!(self.start, Start::C) {
+                                let c = Strip::load::<MASKED>(s, c_row($i), S::LANES, last);
+                                sum = sum.add(s, c);
+                            }
+                            sum.store::<MASKED>(s, c_row($i), last);
                         })*
                     })*
                     _ => unreachable!("blocks have 1 to {} rows", rows::<S>(NV)),

@@ -38,7 +38,7 @@ impl Elementwise for Bce {
 /// The loss of p = sigmoid(z) and its slope by z, which is p − y: neither
 /// cancels nor overflows, however large z is.
 #[inline(always)]
-pub(super) fn of_logit<S: Simd>(s: S, z: S::V, y: S::V) -> (S::V, S::V) {
+pub(crate) fn of_logit<S: Simd>(s: S, z: S::V, y: S::V) -> (S::V, S::V) {
     // softplus(z) − z·y, with e = e^−|z| shared with the sigmoid.
     let e = exp_neg_abs(s, z);
     let zero = s.splat(0.0);

@@ -12,11 +12,13 @@ mod mae;
 mod mse;
 mod quantile;
 
+pub(crate) use bce::of_logit;
+pub(crate) use cross_entropy::{OfPanel, Softmax};
 pub use cross_entropy::{cross_entropy, softmax, softmax_backward, softmax_cross_entropy};
 
 use crate::hyper::{Hyper, MAX, Values, defaults};
 use crate::layout::Tile;
-use crate::simd::{Isa, Op, Simd};
+use crate::simd::{Isa, Op, Simd, Vectors, each_vector};
 use crate::unary::{SlopeFrom, Unary, UnaryOp, WithUnary};
 use std::marker::PhantomData;
 
@@ -60,7 +62,8 @@ macro_rules! losses {
 
         impl LossKind {
             /// Calls `with` with the type of this loss; a loss of rows has none.
-            fn with<W: WithElementwise>(self, with: W) -> W::Output {
+            #[inline(always)]
+            pub(crate) fn with<W: WithElementwise>(self, with: W) -> W::Output {
                 match self {
                     $(LossKind::$Element => with.with::<$element_file::$Element>(),)*
                     $(LossKind::$Row => panic!("{} is a loss of rows", self.name()),)*
@@ -111,7 +114,7 @@ losses! {
 }
 
 /// Code that is generic over the type of an elementwise loss.
-trait WithElementwise {
+pub(crate) trait WithElementwise {
     type Output;
     fn with<L: Elementwise>(self) -> Self::Output;
 }
@@ -134,7 +137,7 @@ impl Loss {
 
 impl Loss {
     /// An elementwise loss of predictions `p` against targets `y`, both
-    /// `[outputs][width]`: grad ← scale · ∂(Σ loss)/∂p, padding lanes 0.
+    /// tiles of one shape: grad ← scale · ∂(Σ loss)/∂p, padding lanes 0.
     /// Returns Σ loss over the rows, unscaled.
     ///
     /// # Panics
@@ -148,6 +151,7 @@ impl Loss {
         scale: f32,
         grad: &mut [f32],
     ) -> f64 {
+        assert!(tile.rows <= tile.width);
         assert!(p.len() == y.len() && p.len() == grad.len() && p.len().is_multiple_of(tile.width));
         let hyper = self.hyper.map(|x| x as f32);
         self.kind.with(Gradient { isa, tile, hyper, p, y, scale, grad })
@@ -167,6 +171,7 @@ impl Loss {
         y: &[f32],
         scale: f32,
     ) -> f64 {
+        assert!(tile.rows <= tile.width);
         assert!(z.len() == y.len() && z.len().is_multiple_of(tile.width));
         if (self.kind, activation) == (LossKind::Bce, Unary::Sigmoid) {
             return isa.run(SigmoidBce { tile, z, y, scale });
@@ -191,29 +196,86 @@ impl Loss {
     }
 }
 
-/// Calls `each(range, live)` for every vector of every feature of a tile:
-/// `live` lanes of the range hold rows, the rest is padding.
+/// What an elementwise loss does with a vector: x is the prediction, or what
+/// it is computed from.
+trait Step {
+    /// See [`Vectors::CHAINS`].
+    const CHAINS: usize = 4;
+
+    /// The loss of every lane, and its scaled derivative by x.
+    fn step<S: Simd>(&self, s: S, x: S::V, y: S::V) -> (S::V, S::V);
+}
+
+/// out ← the derivative by x for the rows of a tile, 0 for its padding;
+/// returns the sum of the losses.
+///
+/// # Safety
+/// `x` and `y` must be valid for reading `len` f32, `out` for writing them;
+/// `x` may be `out`. `len` is a multiple of the tile's width, which is at least
+/// its rows.
 #[inline(always)]
-fn each_vector<S: Simd>(
-    _: S,
+unsafe fn each_row<S: Simd>(
+    s: S,
     tile: Tile,
     len: usize,
-    mut each: impl FnMut(std::ops::Range<usize>, usize),
-) {
-    for feature in (0..len).step_by(tile.width) {
-        for lane in (0..tile.width).step_by(S::LANES) {
-            let n = S::LANES.min(tile.width - lane);
-            let start = feature + lane;
-            each(start..start + n, n.min(tile.rows.saturating_sub(lane)));
+    [x, y]: [*const f32; 2],
+    out: *mut f32,
+    step: impl Step,
+) -> f64 {
+    let features = len / tile.width;
+    let mut pass = Rows { x, y, out, step, total: 0.0 };
+    // Panels without padding are one run of elements.
+    let whole =
+        if tile.rows == tile.width { tile.width } else { tile.rows - tile.rows % tile.panel };
+    // SAFETY: the panels lie within the tile one behind the other, and the
+    // caller vouches for all of it; each feature of a panel has `width`
+    // elements, of which `rows` are live.
+    unsafe {
+        each_vector(s, whole * features, &mut pass);
+        for panel in tile.panels().skip_while(|panel| panel.first < whole) {
+            for feature in panel.of(features).step_by(panel.width) {
+                (pass.x, pass.y, pass.out) = (x.add(feature), y.add(feature), out.add(feature));
+                each_vector(s, panel.rows, &mut pass);
+                for padding in panel.rows..panel.width {
+                    pass.out.add(padding).write(0.0);
+                }
+            }
+        }
+    }
+    pass.total
+}
+
+/// Elements that are rows of the batch.
+struct Rows<T> {
+    x: *const f32,
+    y: *const f32,
+    out: *mut f32,
+    step: T,
+    total: f64,
+}
+
+impl<T: Step> Vectors for Rows<T> {
+    const CHAINS: usize = T::CHAINS;
+
+    #[inline(always)]
+    unsafe fn vector<S: Simd, const WHOLE: bool>(&mut self, s: S, at: usize, n: usize) {
+        // SAFETY: the caller says that at + n is within the feature.
+        unsafe {
+            let x = s.load_part::<WHOLE>(self.x.add(at), n);
+            let y = s.load_part::<WHOLE>(self.y.add(at), n);
+            let (value, slope) = self.step.step(s, x, y);
+            s.store_part::<WHOLE>(slope, self.out.add(at), n);
+            self.total += f64::from(s.sum(if WHOLE { value } else { first_lanes(s, value, n) }));
         }
     }
 }
 
-/// Ones in the first `live` lanes, for masking what padding computes.
+/// The first `n` < 16 lanes of `v`, zeros behind them.
 #[inline(always)]
-fn live_lanes<S: Simd>(s: S, live: usize) -> S::V {
+fn first_lanes<S: Simd>(s: S, v: S::V, n: usize) -> S::V {
     const ONES: [f32; 16] = [1.0; 16];
-    s.load_partial(&ONES[..live])
+    let live = s.load_partial(&ONES[..n]);
+    s.select(s.lt(s.splat(0.0), live), v, s.splat(0.0))
 }
 
 struct Gradient<'a> {
@@ -241,21 +303,24 @@ impl<L: Elementwise> Op for OfLoss<L, Gradient<'_>> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> f64 {
         let Gradient { tile, hyper, p, y, scale, grad, .. } = self.0;
-        let mut total = s.splat(0.0);
-        let zero = s.splat(0.0);
-        each_vector(s, tile, p.len(), |at, live| {
-            let lanes = s.lt(zero, live_lanes(s, live));
-            let (value, slope) = L::value_slope(
-                s,
-                &hyper,
-                s.load_partial(&p[at.clone()]),
-                s.load_partial(&y[at.clone()]),
-            );
-            total = s.add(total, s.select(lanes, value, zero));
-            let slope = s.select(lanes, s.mul(slope, s.splat(scale)), zero);
-            s.store_partial(slope, &mut grad[at]);
-        });
-        f64::from(s.sum(total))
+        let (len, inputs, out) = (p.len(), [p.as_ptr(), y.as_ptr()], grad.as_mut_ptr());
+        // SAFETY: `Loss::gradient` has checked the lengths.
+        unsafe { each_row(s, tile, len, inputs, out, Plain::<L> { hyper, scale, of: PhantomData }) }
+    }
+}
+
+/// A loss of predictions.
+struct Plain<L> {
+    hyper: [f32; MAX],
+    scale: f32,
+    of: PhantomData<L>,
+}
+
+impl<L: Elementwise> Step for Plain<L> {
+    #[inline(always)]
+    fn step<S: Simd>(&self, s: S, p: S::V, y: S::V) -> (S::V, S::V) {
+        let (value, slope) = L::value_slope(s, &self.hyper, p, y);
+        (value, s.mul(slope, s.splat(self.scale)))
     }
 }
 
@@ -291,22 +356,36 @@ impl<L: Elementwise, U: UnaryOp> Op for OfActivation<U, OfLoss<L, GradientThroug
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> f64 {
         let GradientThrough { tile, hyper, z, y, scale, .. } = self.0.0;
-        let mut total = s.splat(0.0);
-        let zero = s.splat(0.0);
-        each_vector(s, tile, z.len(), |at, live| {
-            let lanes = s.lt(zero, live_lanes(s, live));
-            let sum = s.load_partial(&z[at.clone()]);
-            let p = U::value(s, sum);
-            let (value, slope) = L::value_slope(s, &hyper, p, s.load_partial(&y[at.clone()]));
-            let own = match U::SLOPE {
-                SlopeFrom::Output => U::slope(s, p),
-                SlopeFrom::Input => U::slope(s, sum),
-            };
-            total = s.add(total, s.select(lanes, value, zero));
-            let slope = s.mul(s.mul(slope, s.splat(scale)), own);
-            s.store_partial(s.select(lanes, slope, zero), &mut z[at]);
-        });
-        f64::from(s.sum(total))
+        let (len, inputs, out) = (z.len(), [z.as_ptr(), y.as_ptr()], z.as_mut_ptr());
+        let step = Through::<U, L> { hyper, scale, of: PhantomData };
+        // SAFETY: `Loss::gradient_through` has checked the lengths.
+        unsafe { each_row(s, tile, len, inputs, out, step) }
+    }
+}
+
+/// A loss of what an activation makes of x.
+struct Through<U, L> {
+    hyper: [f32; MAX],
+    scale: f32,
+    of: PhantomData<(U, L)>,
+}
+
+impl<U: UnaryOp, L: Elementwise> Step for Through<U, L> {
+    /// The pairs of losses and activations are many, and last layers narrow:
+    /// less code to compile is worth more.
+    const CHAINS: usize = 2;
+
+    #[inline(always)]
+    fn step<S: Simd>(&self, s: S, x: S::V, y: S::V) -> (S::V, S::V) {
+        let (p, own) = match U::SLOPE {
+            SlopeFrom::Output => {
+                let p = U::value(s, x);
+                (p, U::slope(s, p))
+            }
+            SlopeFrom::Input => U::value_slope(s, x),
+        };
+        let (value, slope) = L::value_slope(s, &self.hyper, p, y);
+        (value, s.mul(s.mul(slope, s.splat(self.scale)), own))
     }
 }
 
@@ -322,15 +401,21 @@ impl Op for SigmoidBce<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> f64 {
         let SigmoidBce { tile, z, y, scale } = self;
-        let mut total = s.splat(0.0);
-        let zero = s.splat(0.0);
-        each_vector(s, tile, z.len(), |at, live| {
-            let lanes = s.lt(zero, live_lanes(s, live));
-            let (value, slope) =
-                bce::of_logit(s, s.load_partial(&z[at.clone()]), s.load_partial(&y[at.clone()]));
-            total = s.add(total, s.select(lanes, value, zero));
-            s.store_partial(s.select(lanes, s.mul(slope, s.splat(scale)), zero), &mut z[at]);
-        });
-        f64::from(s.sum(total))
+        let (len, inputs, out) = (z.len(), [z.as_ptr(), y.as_ptr()], z.as_mut_ptr());
+        // SAFETY: `Loss::gradient_through` has checked the lengths.
+        unsafe { each_row(s, tile, len, inputs, out, OfLogit { scale }) }
+    }
+}
+
+/// Binary cross-entropy of the sigmoid of x.
+struct OfLogit {
+    scale: f32,
+}
+
+impl Step for OfLogit {
+    #[inline(always)]
+    fn step<S: Simd>(&self, s: S, z: S::V, y: S::V) -> (S::V, S::V) {
+        let (value, slope) = bce::of_logit(s, z, y);
+        (value, s.mul(slope, s.splat(self.scale)))
     }
 }

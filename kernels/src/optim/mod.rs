@@ -11,7 +11,7 @@ mod rmsprop;
 mod sgd;
 
 use crate::hyper::{Hyper, Range, Values, defaults};
-use crate::simd::{Isa, Op, Simd};
+use crate::simd::{Isa, Op, Simd, Vectors, each_vector};
 use std::marker::PhantomData;
 
 /// Scalars of one step, made once by [`OptimOp::coefficients`].
@@ -113,6 +113,12 @@ macro_rules! optimizers {
                 }),* }
             }
 
+            /// Calls `with` with the type of this optimizer.
+            #[inline(always)]
+            pub(crate) fn with<W: WithOptimizer>(&self, with: W) -> W::Output {
+                match self.kind { $(OptimizerKind::$Name => with.with::<$file::$Name>()),* }
+            }
+
             /// One step for one parameter in f64: the oracle.
             pub fn oracle(&self, step: u64, p: f64, g: f64, state: &mut [f64; 2]) -> f64 {
                 match self.kind { $(OptimizerKind::$Name =>
@@ -152,6 +158,12 @@ const fn weight_decay(default: f64) -> Hyper {
     }
 }
 
+/// Code that is generic over the type of an optimizer.
+pub(crate) trait WithOptimizer {
+    type Output;
+    fn with<O: OptimOp>(self) -> Self::Output;
+}
+
 struct Update<'a, O> {
     coefficients: Coefficients,
     parameters: &'a mut [f32],
@@ -169,27 +181,79 @@ impl<O: OptimOp> Op for Update<'_, O> {
         assert_eq!(gradient.len(), n);
         assert!(first.len() == n || first.is_empty());
         assert!(second.len() == n || second.is_empty());
-        let c = coefficients.map(|x| s.splat(x));
-        let mut at = 0;
-        while at < n {
-            let range = at..n.min(at + S::LANES);
-            let whole = range.len() == S::LANES;
-            let load = |from: &[f32]| match from.get(range.clone()) {
-                None => s.splat(0.0),
-                Some(from) if whole => s.load(from),
-                Some(from) => s.load_partial(from),
-            };
-            let (p, m, v) =
-                O::update(s, &c, load(parameters), load(gradient), load(first), load(second));
-            let store = |value: S::V, to: &mut [f32]| match to.get_mut(range.clone()) {
-                None => {}
-                Some(to) if whole => s.store(value, to),
-                Some(to) => s.store_partial(value, to),
-            };
-            store(p, parameters);
-            store(m, first);
-            store(v, second);
-            at += S::LANES;
+        let kept = [!first.is_empty(), !second.is_empty()];
+        let pass = Pass::<O> {
+            coefficients,
+            p: parameters.as_mut_ptr(),
+            g: gradient.as_ptr(),
+            m: first.as_mut_ptr(),
+            v: second.as_mut_ptr(),
+            of: PhantomData,
+        };
+        // SAFETY: all slices have n elements, but for the state that is not
+        // kept, which the pass that is chosen leaves alone.
+        unsafe {
+            match kept {
+                [false, _] => each_vector(s, n, &mut Keeping::<O, 0>(pass)),
+                [true, false] => each_vector(s, n, &mut Keeping::<O, 1>(pass)),
+                [true, true] => each_vector(s, n, &mut Keeping::<O, 2>(pass)),
+            }
+        }
+    }
+}
+
+/// The slices of [`Update`], from exclusive borrows where they are written.
+struct Pass<O> {
+    coefficients: Coefficients,
+    p: *mut f32,
+    g: *const f32,
+    m: *mut f32,
+    v: *mut f32,
+    of: PhantomData<O>,
+}
+
+/// A pass that reads and writes the first `KEPT` buffers of state.
+struct Keeping<O, const KEPT: usize>(Pass<O>);
+
+impl<O: OptimOp, const KEPT: usize> Vectors for Keeping<O, KEPT> {
+    // Two buffers of state leave no registers for more.
+    const CHAINS: usize = if KEPT > 1 { 2 } else { 4 };
+
+    #[inline(always)]
+    unsafe fn vector<S: Simd, const WHOLE: bool>(&mut self, s: S, at: usize, n: usize) {
+        let Pass { coefficients, p, g, m, v, .. } = self.0;
+        let c = [
+            s.splat(coefficients[0]),
+            s.splat(coefficients[1]),
+            s.splat(coefficients[2]),
+            s.splat(coefficients[3]),
+            s.splat(coefficients[4]),
+            s.splat(coefficients[5]),
+            s.splat(coefficients[6]),
+            s.splat(coefficients[7]),
+        ];
+        let zero = s.splat(0.0);
+        // SAFETY: the caller says that at + n is within the slices that the
+        // pass uses.
+        unsafe {
+            let first = if KEPT > 0 { s.load_part::<WHOLE>(m.add(at), n) } else { zero };
+            let second = if KEPT > 1 { s.load_part::<WHOLE>(v.add(at), n) } else { zero };
+            let (p, g) = (p.add(at), g.add(at));
+            let (parameter, first, second) = O::update(
+                s,
+                &c,
+                s.load_part::<WHOLE>(p, n),
+                s.load_part::<WHOLE>(g, n),
+                first,
+                second,
+            );
+            s.store_part::<WHOLE>(parameter, p, n);
+            if KEPT > 0 {
+                s.store_part::<WHOLE>(first, m.add(at), n);
+            }
+            if KEPT > 1 {
+                s.store_part::<WHOLE>(second, v.add(at), n);
+            }
         }
     }
 }

@@ -6,11 +6,19 @@
 //! the trait's methods are inlined into it. That is how an ordinary build for
 //! baseline x86-64 runs at full speed on a CPU that has more.
 
+mod each;
+#[cfg(feature = "model")]
+mod model;
 mod portable;
+mod twice;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
+pub(crate) use each::{Vectors, each_vector};
+#[cfg(feature = "model")]
+pub use model::Model;
 pub use portable::Portable;
+pub use twice::{Folds, Twice};
 #[cfg(target_arch = "x86_64")]
 pub use x86::{Avx2, Avx512};
 
@@ -33,6 +41,11 @@ pub trait Simd: Copy + Send + Sync + 'static {
     const LANES: usize;
     /// How many vectors the register file holds.
     const REGISTERS: usize;
+
+    /// Runs an operation in a function of its own, compiled for this
+    /// instruction set, where inlining would make the caller too large for the
+    /// compiler to keep its values in registers.
+    fn outlined<O: Op>(self, op: O) -> O::Output;
 
     /// Every lane `x`.
     fn splat(self, x: f32) -> Self::V;
@@ -69,6 +82,25 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// `to` must be valid for writing `n` f32.
     unsafe fn store_first(self, v: Self::V, to: *mut f32, n: usize);
 
+    /// `LANES` elements where `WHOLE`, else the first `n` and zeros.
+    ///
+    /// # Safety
+    /// `from` must be valid for reading as many.
+    #[inline(always)]
+    unsafe fn load_part<const WHOLE: bool>(self, from: *const f32, n: usize) -> Self::V {
+        // SAFETY: the caller's promise.
+        unsafe { if WHOLE { self.load_ptr(from) } else { self.load_first(from, n) } }
+    }
+    /// Writes all lanes where `WHOLE`, else the first `n`.
+    ///
+    /// # Safety
+    /// `to` must be valid for writing as many.
+    #[inline(always)]
+    unsafe fn store_part<const WHOLE: bool>(self, v: Self::V, to: *mut f32, n: usize) {
+        // SAFETY: the caller's promise.
+        unsafe { if WHOLE { self.store_ptr(v, to) } else { self.store_first(v, to, n) } }
+    }
+
     /// a + b
     fn add(self, a: Self::V, b: Self::V) -> Self::V;
     /// a − b
@@ -91,11 +123,30 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn copysign(self, a: Self::V, sign: Self::V) -> Self::V;
     /// √a, correctly rounded
     fn sqrt(self, a: Self::V) -> Self::V;
-    /// The nearest integer, ties to even.
+    /// The nearest integer, ties to even, for |a| < 2²². The sign of a zero
+    /// may be lost.
     fn round(self, a: Self::V) -> Self::V;
-    /// a · 2ⁿ for integral n in −252..=254, rounded once where the result is
-    /// a denormal and `a` is normal with a magnitude in ½..=4.
+    /// a · 2ⁿ for a magnitude of `a` in ½..=4 and integral n in −252..=252,
+    /// rounded once where the result is a denormal; NaN where both are NaN.
     fn scale(self, a: Self::V, n: Self::V) -> Self::V;
+    /// The same for n in −150..=100, which takes half of the instructions
+    /// where no single one does it.
+    #[inline(always)]
+    fn scale_small(self, a: Self::V, n: Self::V) -> Self::V {
+        self.scale(a, n)
+    }
+    /// 2ⁿ for integral n in −126..=127; anything for NaN.
+    #[inline(always)]
+    fn power_of_two(self, n: Self::V) -> Self::V {
+        self.scale(self.splat(1.0), n)
+    }
+    /// m and e of a = m·2ᵉ with 1 ≤ m < 2, for positive normal a.
+    #[inline(always)]
+    fn mantissa_exponent(self, a: Self::V) -> (Self::V, Self::V) {
+        let mantissa = |x: f32| f32::from_bits(x.to_bits() & 0x007f_ffff | 0x3f80_0000);
+        let exponent = |x: f32| (x.to_bits() >> 23) as f32 - 127.0;
+        (self.map(a, mantissa), self.map(a, exponent))
+    }
     /// a < b, false where either is NaN.
     fn lt(self, a: Self::V, b: Self::V) -> Self::M;
     /// a = b, false where either is NaN.
@@ -104,24 +155,49 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn select(self, mask: Self::M, a: Self::V, b: Self::V) -> Self::V;
     /// The sum of the lanes, in a fixed order.
     fn sum(self, a: Self::V) -> f32;
+    /// The sums of the lanes of four vectors, each in one and the same order.
+    #[inline(always)]
+    fn sum4(self, v: [Self::V; 4]) -> [f32; 4] {
+        v.map(|v| self.sum(v))
+    }
+    /// Lane i ← the sum of the lanes of `vectors.at(i)`, for every i <
+    /// `LANES`, each in one and the same order.
+    #[inline(always)]
+    fn sums<C: Column<Self>>(self, vectors: &C) -> Self::V {
+        let mut sums = [0.0; MOST_LANES];
+        let mut i = 0;
+        while i < Self::LANES {
+            let four = [0, 1, 2, 3].map(|j| vectors.at(self, i + j));
+            sums[i..i + 4].copy_from_slice(&self.sum4(four));
+            i += 4;
+        }
+        self.load(&sums)
+    }
+    /// Lane i ← the element at `rows[i] + at`.
+    ///
+    /// # Safety
+    /// `rows` must hold `LANES` pointers, and each of these elements be valid
+    /// for reading.
+    #[inline(always)]
+    unsafe fn gather(self, rows: *const *const f32, at: usize) -> Self::V {
+        let mut lanes = [0.0; MOST_LANES];
+        for (i, lane) in lanes.iter_mut().enumerate().take(Self::LANES) {
+            // SAFETY: the caller's promise, and i < LANES.
+            *lane = unsafe { *(*rows.add(i)).add(at) };
+        }
+        self.load(&lanes)
+    }
     /// Every lane through a scalar function: for the few places where speed
     /// does not matter.
     fn map(self, a: Self::V, f: impl Fn(f32) -> f32) -> Self::V;
 
-    /// Transposes a block of 8 by 8: element (i, j) at `from + i·from_stride +
-    /// j` goes to `to + j·to_stride + i`.
+    /// Transposes a block of 8 by 8: element j of row i, at `from[i] + j`, goes
+    /// to `to + j·to_stride + i`.
     ///
     /// # Safety
-    /// The 8 rows of 8 f32 that `from` and its stride name must be valid for
-    /// reading, those that `to` and its stride name for writing, and the two
-    /// must not overlap.
-    unsafe fn transpose8(
-        self,
-        from: *const f32,
-        from_stride: usize,
-        to: *mut f32,
-        to_stride: usize,
-    );
+    /// 8 f32 at each of `from` must be valid for reading, the 8 rows of 8 that
+    /// `to` and its stride name for writing, and the two must not overlap.
+    unsafe fn transpose8(self, from: [*const f32; 8], to: *mut f32, to_stride: usize);
 
     /// −a
     #[inline(always)]
@@ -139,6 +215,16 @@ pub trait Simd: Copy + Send + Sync + 'static {
         }
         sum
     }
+}
+
+/// Lanes of the widest vector, that of twice twice 16.
+const MOST_LANES: usize = 64;
+
+/// Vectors by number: what [`Simd::sums`] adds up.
+pub trait Column<S: Simd> {
+    /// The vector of this number. Implementations are marked
+    /// `#[inline(always)]`.
+    fn at(&self, s: S, i: usize) -> S::V;
 }
 
 /// An operation that can be compiled for any instruction set.
@@ -159,6 +245,10 @@ pub enum Isa {
     Avx2,
     /// AVX-512 F, VL, BW and DQ: 16 lanes.
     Avx512,
+    /// [`Model`] with 16 lanes and 32 registers, for tests; not one of
+    /// [`Isa::ALL`].
+    #[cfg(feature = "model")]
+    Model,
 }
 
 impl Isa {
@@ -171,6 +261,8 @@ impl Isa {
             Isa::Portable => "portable",
             Isa::Avx2 => "avx2",
             Isa::Avx512 => "avx512",
+            #[cfg(feature = "model")]
+            Isa::Model => "model",
         }
     }
 
@@ -178,6 +270,8 @@ impl Isa {
     pub fn available(self) -> bool {
         match self {
             Isa::Portable => true,
+            #[cfg(feature = "model")]
+            Isa::Model => true,
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => Avx2::detect().is_some(),
             #[cfg(target_arch = "x86_64")]
@@ -197,6 +291,8 @@ impl Isa {
         match self {
             Isa::Portable | Isa::Avx2 => 8,
             Isa::Avx512 => 16,
+            #[cfg(feature = "model")]
+            Isa::Model => 16,
         }
     }
 
@@ -208,6 +304,8 @@ impl Isa {
     pub fn run<O: Op>(self, op: O) -> O::Output {
         match self {
             Isa::Portable => op.run(Portable::new()),
+            #[cfg(feature = "model")]
+            Isa::Model => op.run(Model::<16>),
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => Avx2::detect().expect("an available instruction set").run(op),
             #[cfg(target_arch = "x86_64")]

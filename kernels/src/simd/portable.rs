@@ -1,7 +1,7 @@
 //! The portable implementation, over `wide`: SSE2 on x86-64, NEON on Arm,
 //! SIMD128 on wasm, plain arrays elsewhere; AVX where the build targets it.
 
-use super::Simd;
+use super::{Op, Simd};
 use wide::{f32x8, i32x8};
 
 /// Vectors of 8 lanes on any CPU.
@@ -28,6 +28,10 @@ impl Simd for Portable {
     // SSE2 and NEON hold a vector of 8 in two registers.
     const REGISTERS: usize = 8;
 
+    #[inline(never)]
+    fn outlined<O: Op>(self, op: O) -> O::Output {
+        op.run(self)
+    }
     #[inline(always)]
     fn splat(self, x: f32) -> f32x8 {
         f32x8::splat(x)
@@ -94,11 +98,12 @@ impl Simd for Portable {
     }
     #[inline(always)]
     fn min(self, a: f32x8, b: f32x8) -> f32x8 {
-        a.simd_lt(b).bitselect(a, b)
+        // MINPS says of NaN what this trait says; `wide` says nothing.
+        if cfg!(target_arch = "x86_64") { a.fast_min(b) } else { a.simd_lt(b).bitselect(a, b) }
     }
     #[inline(always)]
     fn max(self, a: f32x8, b: f32x8) -> f32x8 {
-        b.simd_lt(a).bitselect(a, b)
+        if cfg!(target_arch = "x86_64") { a.fast_max(b) } else { b.simd_lt(a).bitselect(a, b) }
     }
     #[inline(always)]
     fn abs(self, a: f32x8) -> f32x8 {
@@ -123,12 +128,29 @@ impl Simd for Portable {
     }
     #[inline(always)]
     fn scale(self, a: f32x8, n: f32x8) -> f32x8 {
-        // In two steps, each a normal power of two; the first one is exact.
+        // In two steps: half of n is added to the exponent of `a`, which
+        // stays normal; the product by 2 to the other half rounds.
         let n: i32x8 = n.fast_trunc_int();
         let half: i32x8 = n >> 1;
-        let bias = i32x8::splat(127);
-        let pow2 = |n: i32x8| -> f32x8 { wide_bits((n + bias) << 23) };
-        a * pow2(half) * pow2(n - half)
+        let rest = n - half + i32x8::splat(127);
+        floats(bits(a) + (half << 23)) * floats(rest << 23)
+    }
+    #[inline(always)]
+    fn scale_small(self, a: f32x8, n: f32x8) -> f32x8 {
+        // a·2ⁿ⁺²⁴ is normal; the product by 2⁻²⁴ rounds.
+        let exponent: i32x8 = (n + f32x8::splat(24.0)).fast_trunc_int() << 23;
+        floats(bits(a) + exponent) * f32x8::splat(1.0 / 16_777_216.0)
+    }
+    #[inline(always)]
+    fn power_of_two(self, n: f32x8) -> f32x8 {
+        // The biased exponent lands in the last bits of a number of 24 bits.
+        floats(bits(n + f32x8::splat(12_582_912.0 + 127.0)) << 23)
+    }
+    #[inline(always)]
+    fn mantissa_exponent(self, a: f32x8) -> (f32x8, f32x8) {
+        let mantissa = (bits(a) & i32x8::splat(0x007f_ffff)) | i32x8::splat(0x3f80_0000);
+        let exponent = (bits(a) >> 23) - i32x8::splat(127);
+        (floats(mantissa), f32x8::from_i32x8(exponent))
     }
     #[inline(always)]
     fn lt(self, a: f32x8, b: f32x8) -> f32x8 {
@@ -148,15 +170,9 @@ impl Simd for Portable {
         ((a[0] + a[4]) + (a[2] + a[6])) + ((a[1] + a[5]) + (a[3] + a[7]))
     }
     #[inline(always)]
-    unsafe fn transpose8(
-        self,
-        from: *const f32,
-        from_stride: usize,
-        to: *mut f32,
-        to_stride: usize,
-    ) {
+    unsafe fn transpose8(self, from: [*const f32; 8], to: *mut f32, to_stride: usize) {
         // SAFETY: the caller vouches for 8 readable rows of 8.
-        let rows = std::array::from_fn(|i| unsafe { self.load_ptr(from.add(i * from_stride)) });
+        let rows = from.map(|row| unsafe { self.load_ptr(row) });
         for (j, column) in f32x8::transpose(rows).into_iter().enumerate() {
             // SAFETY: the caller vouches for 8 writable rows of 8.
             unsafe { self.store_ptr(column, to.add(j * to_stride)) }
@@ -168,8 +184,14 @@ impl Simd for Portable {
     }
 }
 
-/// The same bits, as floats.
 #[inline(always)]
-fn wide_bits(bits: i32x8) -> f32x8 {
-    f32x8::new(bits.to_array().map(|lane| f32::from_bits(lane as u32)))
+fn bits(v: f32x8) -> i32x8 {
+    // SAFETY: both are plain vectors of 8 times 32 bits, of any bits.
+    unsafe { std::mem::transmute::<f32x8, i32x8>(v) }
+}
+
+#[inline(always)]
+fn floats(v: i32x8) -> f32x8 {
+    // SAFETY: as in `bits`.
+    unsafe { std::mem::transmute::<i32x8, f32x8>(v) }
 }

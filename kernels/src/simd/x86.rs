@@ -5,7 +5,7 @@
 //! [`Avx512::detect`] are the only makers); that is the argument of every
 //! SAFETY comment here that says "the token".
 
-use super::{Op, Simd};
+use super::{Column, Op, Simd};
 use core::arch::x86_64::*;
 
 /// Proof that the CPU has AVX2 and FMA.
@@ -24,6 +24,18 @@ impl Avx2 {
     #[inline]
     pub fn run<O: Op>(self, op: O) -> O::Output {
         #[target_feature(enable = "avx2,fma")]
+        fn entry<O: Op>(s: Avx2, op: O) -> O::Output {
+            op.run(s)
+        }
+        // SAFETY: the token proves that the CPU has the enabled features.
+        unsafe { entry(self, op) }
+    }
+
+    /// The same in a function that is never inlined.
+    #[inline(always)]
+    fn run_outlined<O: Op>(self, op: O) -> O::Output {
+        #[target_feature(enable = "avx2,fma")]
+        #[inline(never)]
         fn entry<O: Op>(s: Avx2, op: O) -> O::Output {
             op.run(s)
         }
@@ -53,6 +65,18 @@ impl Avx512 {
     #[inline]
     pub fn run<O: Op>(self, op: O) -> O::Output {
         #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
+        fn entry<O: Op>(s: Avx512, op: O) -> O::Output {
+            op.run(s)
+        }
+        // SAFETY: the token proves that the CPU has the enabled features.
+        unsafe { entry(self, op) }
+    }
+
+    /// The same in a function that is never inlined.
+    #[inline(always)]
+    fn run_outlined<O: Op>(self, op: O) -> O::Output {
+        #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
+        #[inline(never)]
         fn entry<O: Op>(s: Avx512, op: O) -> O::Output {
             op.run(s)
         }
@@ -98,15 +122,9 @@ macro_rules! memory {
             unsafe { $store(to, v) }
         }
         #[inline(always)]
-        unsafe fn transpose8(
-            self,
-            from: *const f32,
-            from_stride: usize,
-            to: *mut f32,
-            to_stride: usize,
-        ) {
+        unsafe fn transpose8(self, from: [*const f32; 8], to: *mut f32, to_stride: usize) {
             // SAFETY: the token, which includes AVX2; the caller vouches for the memory.
-            unsafe { transpose8(from, from_stride, to, to_stride) }
+            unsafe { transpose8(from, to, to_stride) }
         }
     };
 }
@@ -144,6 +162,10 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    fn outlined<O: Op>(self, op: O) -> O::Output {
+        self.run_outlined(op)
+    }
+    #[inline(always)]
     fn splat(self, x: f32) -> __m256 {
         // SAFETY: the token.
         unsafe { _mm256_set1_ps(x) }
@@ -156,9 +178,26 @@ impl Simd for Avx2 {
     }
     #[inline(always)]
     unsafe fn store_first(self, v: __m256, to: *mut f32, n: usize) {
-        // SAFETY: the token; a masked store touches the first n elements
-        // alone, for which the caller vouches.
-        unsafe { _mm256_maskstore_ps(to, self.first(n), v) }
+        // By halves: a masked store takes dozens of cycles on AMD's cores.
+        // SAFETY: the token; the parts' lengths add up to n, for which the
+        // caller vouches.
+        unsafe {
+            if n >= 8 {
+                return _mm256_storeu_ps(to, v);
+            }
+            let (mut four, mut to) = (_mm256_castps256_ps128(v), to);
+            if n & 4 != 0 {
+                _mm_storeu_ps(to, four);
+                (four, to) = (_mm256_extractf128_ps::<1>(v), to.add(4));
+            }
+            if n & 2 != 0 {
+                _mm_storel_epi64(to.cast(), _mm_castps_si128(four));
+                (four, to) = (_mm_movehl_ps(four, four), to.add(2));
+            }
+            if n & 1 != 0 {
+                _mm_store_ss(to, four);
+            }
+        }
     }
     #[inline(always)]
     fn abs(self, a: __m256) -> __m256 {
@@ -180,17 +219,48 @@ impl Simd for Avx2 {
     }
     #[inline(always)]
     fn scale(self, a: __m256, n: __m256) -> __m256 {
-        // In two steps, each a normal power of two; the first one is exact.
+        // In two steps: half of n is added to the exponent of `a`, which
+        // stays normal; the product by 2 to the other half rounds.
         // SAFETY: the token.
         unsafe {
             let n = _mm256_cvtps_epi32(n);
             let half = _mm256_srai_epi32::<1>(n);
-            let rest = _mm256_sub_epi32(n, half);
-            let bias = _mm256_set1_epi32(127);
-            let first = _mm256_slli_epi32::<23>(_mm256_add_epi32(half, bias));
-            let second = _mm256_slli_epi32::<23>(_mm256_add_epi32(rest, bias));
-            let a = _mm256_mul_ps(a, _mm256_castsi256_ps(first));
-            _mm256_mul_ps(a, _mm256_castsi256_ps(second))
+            let rest = _mm256_add_epi32(_mm256_sub_epi32(n, half), _mm256_set1_epi32(127));
+            let exponent = _mm256_slli_epi32::<23>(half);
+            let a = _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(a), exponent));
+            _mm256_mul_ps(a, _mm256_castsi256_ps(_mm256_slli_epi32::<23>(rest)))
+        }
+    }
+    #[inline(always)]
+    fn scale_small(self, a: __m256, n: __m256) -> __m256 {
+        // a·2ⁿ⁺²⁴ is normal; the product by 2⁻²⁴ rounds. NaN becomes the
+        // integer −2³¹, of which the shift leaves 0.
+        // SAFETY: the token.
+        unsafe {
+            let n = _mm256_cvtps_epi32(_mm256_add_ps(n, _mm256_set1_ps(24.0)));
+            let exponent = _mm256_slli_epi32::<23>(n);
+            let a = _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(a), exponent));
+            _mm256_mul_ps(a, _mm256_set1_ps(1.0 / 16_777_216.0))
+        }
+    }
+    #[inline(always)]
+    fn power_of_two(self, n: __m256) -> __m256 {
+        // The biased exponent lands in the last bits of a number of 24 bits.
+        // SAFETY: the token.
+        unsafe {
+            let n = _mm256_add_ps(n, _mm256_set1_ps(12_582_912.0 + 127.0));
+            _mm256_castsi256_ps(_mm256_slli_epi32::<23>(_mm256_castps_si256(n)))
+        }
+    }
+    #[inline(always)]
+    fn mantissa_exponent(self, a: __m256) -> (__m256, __m256) {
+        // SAFETY: the token.
+        unsafe {
+            let bits = _mm256_castps_si256(a);
+            let mantissa = _mm256_and_si256(bits, _mm256_set1_epi32(0x007f_ffff));
+            let mantissa = _mm256_or_si256(mantissa, _mm256_set1_epi32(0x3f80_0000));
+            let exponent = _mm256_sub_epi32(_mm256_srli_epi32::<23>(bits), _mm256_set1_epi32(127));
+            (_mm256_castsi256_ps(mantissa), _mm256_cvtepi32_ps(exponent))
         }
     }
     #[inline(always)]
@@ -217,6 +287,25 @@ impl Simd for Avx2 {
             let one = _mm_add_ss(two, _mm_shuffle_ps::<1>(two, two));
             _mm_cvtss_f32(one)
         }
+    }
+    #[inline(always)]
+    fn sum4(self, v: [__m256; 4]) -> [f32; 4] {
+        // SAFETY: the token.
+        unsafe { sum4(v) }
+    }
+    #[inline(always)]
+    fn sums<C: Column<Self>>(self, vectors: &C) -> __m256 {
+        let low =
+            [vectors.at(self, 0), vectors.at(self, 1), vectors.at(self, 2), vectors.at(self, 3)];
+        let high =
+            [vectors.at(self, 4), vectors.at(self, 5), vectors.at(self, 6), vectors.at(self, 7)];
+        // SAFETY: the token.
+        unsafe { sums8(low, high) }
+    }
+    #[inline(always)]
+    unsafe fn gather(self, rows: *const *const f32, at: usize) -> __m256 {
+        // SAFETY: the token; the caller vouches for 8 rows.
+        unsafe { gather8(rows, at) }
     }
     #[inline(always)]
     fn map(self, a: __m256, f: impl Fn(f32) -> f32) -> __m256 {
@@ -249,6 +338,10 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    fn outlined<O: Op>(self, op: O) -> O::Output {
+        self.run_outlined(op)
+    }
+    #[inline(always)]
     fn splat(self, x: f32) -> __m512 {
         // SAFETY: the token.
         unsafe { _mm512_set1_ps(x) }
@@ -279,6 +372,14 @@ impl Simd for Avx512 {
         unsafe { _mm512_roundscale_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(a) }
     }
     #[inline(always)]
+    fn mantissa_exponent(self, a: __m512) -> (__m512, __m512) {
+        // SAFETY: the token.
+        unsafe {
+            let mantissa = _mm512_getmant_ps::<_MM_MANT_NORM_1_2, _MM_MANT_SIGN_SRC>(a);
+            (mantissa, _mm512_getexp_ps(a))
+        }
+    }
+    #[inline(always)]
     fn lt(self, a: __m512, b: __m512) -> __mmask16 {
         // SAFETY: the token.
         unsafe { _mm512_cmp_ps_mask::<_CMP_LT_OQ>(a, b) }
@@ -299,10 +400,96 @@ impl Simd for Avx512 {
         unsafe { _mm512_reduce_add_ps(a) }
     }
     #[inline(always)]
+    fn sum4(self, v: [__m512; 4]) -> [f32; 4] {
+        // SAFETY: the token, which includes AVX2.
+        unsafe {
+            sum4(
+                v.map(|v| _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps::<1>(v))),
+            )
+        }
+    }
+    #[inline(always)]
+    fn sums<C: Column<Self>>(self, vectors: &C) -> __m512 {
+        // Half of each added to the other half, then as for AVX2.
+        // SAFETY: the token, which includes AVX2.
+        unsafe {
+            let v = |i: usize| {
+                let v = vectors.at(self, i);
+                _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps::<1>(v))
+            };
+            let low = sums8([v(0), v(1), v(2), v(3)], [v(4), v(5), v(6), v(7)]);
+            let high = sums8([v(8), v(9), v(10), v(11)], [v(12), v(13), v(14), v(15)]);
+            _mm512_insertf32x8::<1>(_mm512_castps256_ps512(low), high)
+        }
+    }
+    #[inline(always)]
+    unsafe fn gather(self, rows: *const *const f32, at: usize) -> __m512 {
+        // SAFETY: the token, which includes AVX2; the caller vouches for 16 rows.
+        unsafe {
+            let (low, high) = (gather8(rows, at), gather8(rows.add(8), at));
+            _mm512_insertf32x8::<1>(_mm512_castps256_ps512(low), high)
+        }
+    }
+    #[inline(always)]
     fn map(self, a: __m512, f: impl Fn(f32) -> f32) -> __m512 {
         let mut lanes = [0.0; 16];
         self.store(a, &mut lanes);
         self.load(&lanes.map(f))
+    }
+}
+
+/// The sums of the lanes of four vectors: of neighbours, of pairs, of halves.
+///
+/// # Safety
+/// The CPU has AVX.
+#[inline(always)]
+unsafe fn sum4([a, b, c, d]: [__m256; 4]) -> [f32; 4] {
+    let mut sums = [0.0; 4];
+    // SAFETY: the caller vouches for the CPU; the array holds the four lanes.
+    unsafe {
+        let pairs = _mm256_hadd_ps(_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d));
+        let four = _mm_add_ps(_mm256_castps256_ps128(pairs), _mm256_extractf128_ps::<1>(pairs));
+        _mm_storeu_ps(sums.as_mut_ptr(), four);
+    }
+    sums
+}
+
+/// The sums of the lanes of eight vectors, one a lane: of lanes two apart, of
+/// neighbours, of halves.
+///
+/// # Safety
+/// The CPU has AVX.
+#[inline(always)]
+unsafe fn sums8(low: [__m256; 4], high: [__m256; 4]) -> __m256 {
+    // SAFETY: the caller vouches for the CPU.
+    unsafe {
+        let pair = |a, b| _mm256_add_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+        let four = |a, b| {
+            let (a, b) = (_mm256_castps_pd(a), _mm256_castps_pd(b));
+            let (even, odd) = (_mm256_unpacklo_pd(a, b), _mm256_unpackhi_pd(a, b));
+            _mm256_add_ps(_mm256_castpd_ps(even), _mm256_castpd_ps(odd))
+        };
+        let low = four(pair(low[0], low[1]), pair(low[2], low[3]));
+        let high = four(pair(high[0], high[1]), pair(high[2], high[3]));
+        _mm256_add_ps(
+            _mm256_permute2f128_ps::<0x20>(low, high),
+            _mm256_permute2f128_ps::<0x31>(low, high),
+        )
+    }
+}
+
+/// The elements at `rows[i] + at` of 8 rows. Single loads: the CPU's own
+/// gather takes more than twice as many operations.
+///
+/// # Safety
+/// The CPU has AVX; `rows` holds 8 pointers, and each of these elements is
+/// valid for reading.
+#[inline(always)]
+unsafe fn gather8(rows: *const *const f32, at: usize) -> __m256 {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let x = |i: usize| *(*rows.add(i)).add(at);
+        _mm256_setr_ps(x(0), x(1), x(2), x(3), x(4), x(5), x(6), x(7))
     }
 }
 
@@ -318,10 +505,10 @@ fn first16(n: usize) -> __mmask16 {
 /// # Safety
 /// The CPU has AVX; the memory is as [`Simd::transpose8`] says.
 #[inline(always)]
-unsafe fn transpose8(from: *const f32, from_stride: usize, to: *mut f32, to_stride: usize) {
+unsafe fn transpose8(from: [*const f32; 8], to: *mut f32, to_stride: usize) {
     // SAFETY: the caller vouches for the CPU and for 8 rows of 8 on both sides.
     unsafe {
-        let row = |i: usize| _mm256_loadu_ps(from.add(i * from_stride));
+        let row = |i: usize| _mm256_loadu_ps(from[i]);
         let (r0, r1, r2, r3) = (row(0), row(1), row(2), row(3));
         let (r4, r5, r6, r7) = (row(4), row(5), row(6), row(7));
         let (a0, a1) = (_mm256_unpacklo_ps(r0, r1), _mm256_unpackhi_ps(r0, r1));

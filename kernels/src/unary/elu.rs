@@ -18,7 +18,8 @@ impl UnaryOp for Elu {
         let zero = s.splat(0.0);
         // min passes NaN in this order, and keeps the exponential small.
         let left = exp_m1(s, s.min(zero, x));
-        s.select(s.lt(zero, x), x, left)
+        // Left of 0 eˣ − 1 is the larger, right of it `left` is 0.
+        s.max(left, x)
     }
     #[inline(always)]
     fn slope<S: Simd>(s: S, y: S::V) -> S::V {

@@ -52,15 +52,19 @@ impl UnaryOp for Gelu {
 
     #[inline(always)]
     fn value<S: Simd>(s: S, x: S::V) -> S::V {
-        // The lower limit keeps −∞·0 out; Φ(−15) is 0 in f32.
-        let x = s.max(s.splat(-15.0), x);
-        s.mul(x, normal(s, x).0)
+        Self::value_slope(s, x).0
     }
     #[inline(always)]
     fn slope<S: Simd>(s: S, x: S::V) -> S::V {
-        let x = s.min(s.splat(15.0), s.max(s.splat(-15.0), x));
+        Self::value_slope(s, x).1
+    }
+    #[inline(always)]
+    fn value_slope<S: Simd>(s: S, x: S::V) -> (S::V, S::V) {
+        // The limits keep ∞·0 out; Φ(−15) is 0 in f32, and so is φ(15).
+        let x = s.max(s.splat(-15.0), x);
         let (distribution, density) = normal(s, x);
-        s.mul_add(x, density, distribution)
+        let slope = s.mul_add(s.min(s.splat(15.0), x), density, distribution);
+        (s.mul(x, distribution), slope)
     }
     fn oracle(x: f64) -> f64 {
         let half_erfc = 0.5 * libm::erfc(-x * std::f64::consts::FRAC_1_SQRT_2);

@@ -16,7 +16,8 @@ impl UnaryOp for LeakyRelu {
 
     #[inline(always)]
     fn value<S: Simd>(s: S, x: S::V) -> S::V {
-        s.select(s.lt(s.splat(0.0), x), x, s.mul(x, s.splat(LEAK)))
+        // In this order NaN passes.
+        s.max(s.mul(x, s.splat(LEAK)), x)
     }
     #[inline(always)]
     fn slope<S: Simd>(s: S, y: S::V) -> S::V {

@@ -1,4 +1,4 @@
-use super::exp::exp;
+use super::exp::exp_small;
 use super::{Bound, SlopeFrom, Spread, UnaryOp};
 use crate::simd::Simd;
 
@@ -8,7 +8,7 @@ pub(super) struct Mish;
 /// on the quotient is 1 in f32, so x is clamped there.
 #[inline(always)]
 fn parts<S: Simd>(s: S, x: S::V) -> (S::V, S::V) {
-    let e = exp(s, s.min(s.splat(20.0), x));
+    let e = exp_small(s, s.min(s.splat(20.0), x));
     (e, s.mul(e, s.add(e, s.splat(2.0))))
 }
 
@@ -24,21 +24,24 @@ impl UnaryOp for Mish {
 
     #[inline(always)]
     fn value<S: Simd>(s: S, x: S::V) -> S::V {
-        // The lower limit keeps −∞·0 out; e^−104 is 0 in f32.
-        let x = s.max(s.splat(-104.0), x);
-        let (_, n) = parts(s, x);
-        s.mul(x, s.div(n, s.add(n, s.splat(2.0))))
+        Self::value_slope(s, x).0
     }
     #[inline(always)]
     fn slope<S: Simd>(s: S, x: S::V) -> S::V {
-        // n/(n+2) + x·4e(1+e)/(n+2)²
-        let x = s.min(s.splat(104.0), s.max(s.splat(-104.0), x));
+        Self::value_slope(s, x).1
+    }
+    #[inline(always)]
+    fn value_slope<S: Simd>(s: S, x: S::V) -> (S::V, S::V) {
+        // The slope is n/(n+2) + x·4e(1+e)/(n+2)². The limits keep ∞·0 out;
+        // e^−104 is 0 in f32.
+        let x = s.max(s.splat(-104.0), x);
         let (e, n) = parts(s, x);
-        let denominator = s.add(n, s.splat(2.0));
-        let tanh = s.div(n, denominator);
-        let numerator = s.mul(s.splat(4.0), s.mul(e, s.add(e, s.splat(1.0))));
-        let rise = s.div(s.div(numerator, denominator), denominator);
-        s.mul_add(x, rise, tanh)
+        let inverse = s.div(s.splat(1.0), s.add(n, s.splat(2.0)));
+        let tanh = s.mul(n, inverse);
+        let half = s.mul(s.add(e, e), inverse);
+        let rise = s.mul(half, s.mul(s.add(s.splat(2.0), s.add(e, e)), inverse));
+        let slope = s.mul_add(s.min(s.splat(104.0), x), rise, tanh);
+        (s.mul(x, tanh), slope)
     }
     fn oracle(x: f64) -> f64 {
         if x == f64::NEG_INFINITY { -0.0 } else { x * softplus(x).tanh() }

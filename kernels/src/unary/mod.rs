@@ -17,9 +17,9 @@ mod softplus;
 mod softsign;
 mod tanh;
 
-pub(crate) mod exp;
+pub mod exp;
 
-use crate::simd::{Isa, Op, Simd};
+use crate::simd::{Isa, Op, Simd, Vectors, each_vector};
 use std::marker::PhantomData;
 
 /// What an activation is made of; a file of this folder each.
@@ -43,6 +43,12 @@ pub trait UnaryOp {
     fn value<S: Simd>(s: S, x: S::V) -> S::V;
     /// f′, computed from f(x) or from x as [`Self::SLOPE`] says.
     fn slope<S: Simd>(s: S, v: S::V) -> S::V;
+    /// f(x) and f′(x), for a slope that is computed from x. An activation
+    /// whose value and slope share work says here how.
+    #[inline(always)]
+    fn value_slope<S: Simd>(s: S, x: S::V) -> (S::V, S::V) {
+        (Self::value(s, x), Self::slope(s, x))
+    }
     /// f(x) in f64, straight from the definition.
     fn oracle(x: f64) -> f64;
     /// f′(x) in f64, straight from the definition.
@@ -152,6 +158,7 @@ macro_rules! activations {
             }
 
             /// Calls `with` with the type of this activation.
+            #[inline(always)]
             pub fn with<W: WithUnary>(self, with: W) -> W::Output {
                 match self { $(Unary::$Name => with.with::<$file::$Name>()),* }
             }
@@ -269,14 +276,20 @@ struct Typed<U, T>(T, PhantomData<U>);
 impl<U: UnaryOp> Op for Typed<U, Apply<'_>> {
     type Output = ();
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let mut chunks = self.0.x.chunks_exact_mut(S::LANES);
-        for x in &mut chunks {
-            s.store(U::value(s, s.load(x)), x);
-        }
-        let rest = chunks.into_remainder();
-        if !rest.is_empty() {
-            s.store_partial(U::value(s, s.load_partial(rest)), rest);
+    fn run<S: Simd>(mut self, s: S) {
+        let len = self.0.x.len();
+        // SAFETY: the slice has that length.
+        unsafe { each_vector(s, len, &mut self) }
+    }
+}
+
+impl<U: UnaryOp> Vectors for Typed<U, Apply<'_>> {
+    #[inline(always)]
+    unsafe fn vector<S: Simd, const WHOLE: bool>(&mut self, s: S, at: usize, n: usize) {
+        // SAFETY: the caller says that at + n is within the slice.
+        unsafe {
+            let x = self.0.x.as_mut_ptr().add(at);
+            s.store_part::<WHOLE>(U::value(s, s.load_part::<WHOLE>(x, n)), x, n);
         }
     }
 }
@@ -284,19 +297,23 @@ impl<U: UnaryOp> Op for Typed<U, Apply<'_>> {
 impl<U: UnaryOp> Op for Typed<U, ApplyKeepingSlope<'_>> {
     type Output = ();
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let mut xs = self.0.x.chunks_exact_mut(S::LANES);
-        let mut ys = self.0.y.chunks_exact_mut(S::LANES);
-        for (x, y) in (&mut xs).zip(&mut ys) {
-            let v = s.load(x);
-            s.store(U::value(s, v), y);
-            s.store(U::slope(s, v), x);
-        }
-        let (x, y) = (xs.into_remainder(), ys.into_remainder());
-        if !x.is_empty() {
-            let v = s.load_partial(x);
-            s.store_partial(U::value(s, v), y);
-            s.store_partial(U::slope(s, v), x);
+    fn run<S: Simd>(mut self, s: S) {
+        let len = self.0.x.len();
+        // SAFETY: the slices have that length: `apply_keeping_slope` has checked.
+        unsafe { each_vector(s, len, &mut self) }
+    }
+}
+
+impl<U: UnaryOp> Vectors for Typed<U, ApplyKeepingSlope<'_>> {
+    #[inline(always)]
+    unsafe fn vector<S: Simd, const WHOLE: bool>(&mut self, s: S, at: usize, n: usize) {
+        // SAFETY: the caller says that at + n is within the slices.
+        unsafe {
+            let (x, y) = (self.0.x.as_mut_ptr().add(at), self.0.y.as_mut_ptr().add(at));
+            let v = s.load_part::<WHOLE>(x, n);
+            let (value, slope) = U::value_slope(s, v);
+            s.store_part::<WHOLE>(value, y, n);
+            s.store_part::<WHOLE>(slope, x, n);
         }
     }
 }
@@ -304,16 +321,21 @@ impl<U: UnaryOp> Op for Typed<U, ApplyKeepingSlope<'_>> {
 impl<U: UnaryOp> Op for Typed<U, MultiplySlope<'_>> {
     type Output = ();
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let mut vs = self.0.v.chunks_exact(S::LANES);
-        let mut ds = self.0.dz.chunks_exact_mut(S::LANES);
-        for (v, d) in (&mut vs).zip(&mut ds) {
-            s.store(s.mul(s.load(d), U::slope(s, s.load(v))), d);
-        }
-        let (v, d) = (vs.remainder(), ds.into_remainder());
-        if !v.is_empty() {
-            let slope = U::slope(s, s.load_partial(v));
-            s.store_partial(s.mul(s.load_partial(d), slope), d);
+    fn run<S: Simd>(mut self, s: S) {
+        let len = self.0.dz.len();
+        // SAFETY: the slices have that length: `multiply_slope` has checked.
+        unsafe { each_vector(s, len, &mut self) }
+    }
+}
+
+impl<U: UnaryOp> Vectors for Typed<U, MultiplySlope<'_>> {
+    #[inline(always)]
+    unsafe fn vector<S: Simd, const WHOLE: bool>(&mut self, s: S, at: usize, n: usize) {
+        // SAFETY: the caller says that at + n is within the slices.
+        unsafe {
+            let (v, dz) = (self.0.v.as_ptr().add(at), self.0.dz.as_mut_ptr().add(at));
+            let slope = U::slope(s, s.load_part::<WHOLE>(v, n));
+            s.store_part::<WHOLE>(s.mul(s.load_part::<WHOLE>(dz, n), slope), dz, n);
         }
     }
 }
@@ -326,9 +348,21 @@ struct Multiply<'a> {
 impl Op for Multiply<'_> {
     type Output = ();
     #[inline(always)]
-    fn run<S: Simd>(self, _: S) {
-        for (d, slope) in self.dz.iter_mut().zip(self.slope) {
-            *d *= slope;
+    fn run<S: Simd>(mut self, s: S) {
+        let len = self.dz.len();
+        // SAFETY: the slices have that length: `multiply` has checked.
+        unsafe { each_vector(s, len, &mut self) }
+    }
+}
+
+impl Vectors for Multiply<'_> {
+    #[inline(always)]
+    unsafe fn vector<S: Simd, const WHOLE: bool>(&mut self, s: S, at: usize, n: usize) {
+        // SAFETY: the caller says that at + n is within the slices.
+        unsafe {
+            let (slope, dz) = (self.slope.as_ptr().add(at), self.dz.as_mut_ptr().add(at));
+            let product = s.mul(s.load_part::<WHOLE>(dz, n), s.load_part::<WHOLE>(slope, n));
+            s.store_part::<WHOLE>(product, dz, n);
         }
     }
 }

@@ -21,7 +21,8 @@ impl UnaryOp for Selu {
     fn value<S: Simd>(s: S, x: S::V) -> S::V {
         let zero = s.splat(0.0);
         let left = s.mul(s.splat((SCALE * ALPHA) as f32), exp_m1(s, s.min(zero, x)));
-        s.select(s.lt(zero, x), s.mul(s.splat(SCALE as f32), x), left)
+        // One of the two is 0.
+        s.mul_add(s.splat(SCALE as f32), s.max(zero, x), left)
     }
     #[inline(always)]
     fn slope<S: Simd>(s: S, y: S::V) -> S::V {

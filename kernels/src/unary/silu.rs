@@ -17,15 +17,20 @@ impl UnaryOp for Silu {
 
     #[inline(always)]
     fn value<S: Simd>(s: S, x: S::V) -> S::V {
-        // The lower limit keeps −∞·0 out; sigmoid(−104) is 0 in f32.
-        let x = s.max(s.splat(-104.0), x);
-        s.mul(x, both_sides(s, x).0)
+        Self::value_slope(s, x).0
     }
     #[inline(always)]
     fn slope<S: Simd>(s: S, x: S::V) -> S::V {
-        let x = s.min(s.splat(104.0), s.max(s.splat(-104.0), x));
+        Self::value_slope(s, x).1
+    }
+    #[inline(always)]
+    fn value_slope<S: Simd>(s: S, x: S::V) -> (S::V, S::V) {
+        // The limits keep ∞·0 out; sigmoid(−104) is 0 in f32.
+        let x = s.max(s.splat(-104.0), x);
         let (sigmoid, complement) = both_sides(s, x);
-        s.mul(sigmoid, s.mul_add(x, complement, s.splat(1.0)))
+        let limited = s.min(s.splat(104.0), x);
+        let slope = s.mul(sigmoid, s.mul_add(limited, complement, s.splat(1.0)));
+        (s.mul(x, sigmoid), slope)
     }
     fn oracle(x: f64) -> f64 {
         if x == f64::NEG_INFINITY { -0.0 } else { x / (1.0 + (-x).exp()) }

@@ -181,7 +181,7 @@ impl ColumnsPiece {
         lines.start_file(self.file);
         (0..self.batch.num_rows() as u64).for_each(|i| lines.push(self.row + i));
         let columns = match &self.map {
-            None => self.batch.columns().iter().map(|array| values(array)).collect(),
+            None => self.batch.columns().iter().map(values).collect(),
             Some(map) => map.iter().map(|&i| values(self.batch.column(i as usize))).collect(),
         };
         Scanned { batch: Batch::of_columns(lines, columns), ..Scanned::default() }

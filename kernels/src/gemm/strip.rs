@@ -1,0 +1,120 @@
+//! A few vectors that belong together: a row of a register tile.
+
+use crate::simd::Simd;
+
+/// N ≤ 4 vectors, each with a name of its own: in a large function the
+/// compiler no longer takes arrays apart, and a tile whose accumulators live
+/// in memory takes three times as long. What is beyond N is never computed.
+#[derive(Clone, Copy)]
+pub(super) struct Strip<S: Simd, const N: usize> {
+    a: S::V,
+    b: S::V,
+    c: S::V,
+    d: S::V,
+}
+
+impl<S: Simd, const N: usize> Strip<S, N> {
+    /// All lanes `x`.
+    #[inline(always)]
+    pub(super) fn splat(s: S, x: f32) -> Self {
+        let x = s.splat(x);
+        Strip { a: x, b: x, c: x, d: x }
+    }
+
+    /// The first `n` lanes of N vectors that lie `stride` apart, zeros behind
+    /// them.
+    ///
+    /// # Safety
+    /// They must be valid for reading.
+    #[inline(always)]
+    pub(super) unsafe fn load_first(s: S, at: *const f32, stride: usize, n: usize) -> Self {
+        let load = |v: usize| match v < N {
+            // SAFETY: the caller vouches for n lanes of N vectors.
+            true => unsafe { s.load_first(at.wrapping_add(v * stride), n) },
+            false => s.splat(0.0),
+        };
+        Strip { a: load(0), b: load(1), c: load(2), d: load(3) }
+    }
+
+    /// N vectors that lie `stride` apart. Of the last one `last` lanes are
+    /// read where the strip is `MASKED`.
+    ///
+    /// # Safety
+    /// They must be valid for reading.
+    #[inline(always)]
+    pub(super) unsafe fn load<const MASKED: bool>(
+        s: S,
+        at: *const f32,
+        stride: usize,
+        last: usize,
+    ) -> Self {
+        let zero = s.splat(0.0);
+        let load = |v: usize| {
+            let at = at.wrapping_add(v * stride);
+            // SAFETY: the caller vouches for N vectors, of the last one for
+            // `last` lanes where it is masked.
+            unsafe {
+                match v {
+                    _ if v >= N => zero,
+                    _ if MASKED && v == N - 1 => s.load_first(at, last),
+                    _ => s.load_ptr(at),
+                }
+            }
+        };
+        Strip { a: load(0), b: load(1), c: load(2), d: load(3) }
+    }
+
+    /// The same for writing, next to each other.
+    ///
+    /// # Safety
+    /// They must be valid for writing.
+    #[inline(always)]
+    pub(super) unsafe fn store<const MASKED: bool>(self, s: S, at: *mut f32, last: usize) {
+        let store = |value: S::V, v: usize| {
+            let at = at.wrapping_add(v * S::LANES);
+            // SAFETY: as for loading.
+            unsafe {
+                match v {
+                    _ if v >= N => {}
+                    _ if MASKED && v == N - 1 => s.store_first(value, at, last),
+                    _ => s.store_ptr(value, at),
+                }
+            }
+        };
+        store(self.a, 0);
+        store(self.b, 1);
+        store(self.c, 2);
+        store(self.d, 3);
+    }
+
+    /// self + factor · other
+    #[inline(always)]
+    pub(super) fn mul_add(self, s: S, factor: S::V, other: Self) -> Self {
+        Strip {
+            a: s.mul_add(factor, other.a, self.a),
+            b: if N > 1 { s.mul_add(factor, other.b, self.b) } else { self.b },
+            c: if N > 2 { s.mul_add(factor, other.c, self.c) } else { self.c },
+            d: if N > 3 { s.mul_add(factor, other.d, self.d) } else { self.d },
+        }
+    }
+
+    /// self + other
+    #[inline(always)]
+    pub(super) fn add(self, s: S, other: Self) -> Self {
+        Strip {
+            a: s.add(self.a, other.a),
+            b: s.add(self.b, other.b),
+            c: s.add(self.c, other.c),
+            d: s.add(self.d, other.d),
+        }
+    }
+
+    /// The sums of the lanes of each.
+    #[inline(always)]
+    pub(super) fn sums(self, s: S) -> [f32; 4] {
+        match N {
+            1 => [s.sum(self.a), 0.0, 0.0, 0.0],
+            _ => s.sum4([self.a, self.b, self.c, self.d]),
+        }
+    }
+}

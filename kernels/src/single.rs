@@ -1,0 +1,325 @@
+//! Prediction of single rows, with weights packed once.
+//!
+//! One row leaves a matrix product no vector along the batch, so vectors run
+//! along the outputs:
+//!
+//! ```text
+//! for a block of up to 8 vectors of outputs:
+//!   accumulators ← bias
+//!   for each input: broadcast x, multiply-add with the block's weights
+//!   f of the accumulators
+//! ```
+//!
+//! Weights lie in the order in which they are read: for each block its bias,
+//! then a row of weights an input. Sums are taken in the order in which
+//! [`gemm`](crate::gemm) takes them, so that a row's outputs are the same bits
+//! whether it is predicted alone or among others.
+//! The whole network runs in one call of [`Isa::run`]; what binds is the
+//! latency of a layer's last sums for narrow nets, and reading the weights for
+//! wide ones.
+
+use crate::gemm::PART;
+use crate::simd::{Isa, Op, Simd};
+use crate::unary::exp::exp_small;
+use crate::unary::{Unary, UnaryOp, WithUnary};
+
+/// A layer of [`Packed::new`].
+#[derive(Debug, Clone, Copy)]
+pub struct Layer<'a> {
+    /// Features of its input.
+    pub inputs: usize,
+    /// Features of its output.
+    pub outputs: usize,
+    /// `[outputs, inputs]`, row-major.
+    pub weights: &'a [f32],
+    /// `[outputs]`
+    pub bias: Option<&'a [f32]>,
+    /// What its sums go through.
+    pub ending: Ending,
+}
+
+/// What a layer's sums go through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// An activation.
+    Unary(Unary),
+    /// Softmax over the outputs.
+    Softmax,
+}
+
+/// A network whose weights are packed for one instruction set.
+#[derive(Debug, Clone)]
+pub struct Packed {
+    isa: Isa,
+    layers: Vec<Part>,
+    data: Vec<f32>,
+    /// Floats of one of the two halves of the working memory.
+    half: usize,
+}
+
+/// A layer's part of the packed data.
+#[derive(Debug, Clone, Copy)]
+struct Part {
+    inputs: usize,
+    outputs: usize,
+    start: usize,
+    ending: Ending,
+}
+
+/// Vectors of a block: with a broadcast, what the register file of the
+/// smallest instruction set holds.
+const BLOCK: usize = 8;
+
+impl Packed {
+    /// Packs a network.
+    ///
+    /// # Panics
+    /// Where there is no layer, a layer does not take what the one before it
+    /// gives, or weights or bias are not of its shape.
+    pub fn new(isa: Isa, layers: &[Layer<'_>]) -> Packed {
+        assert!(!layers.is_empty());
+        let lanes = isa.lanes();
+        let mut data = Vec::new();
+        let mut parts = Vec::with_capacity(layers.len());
+        let mut half = 0;
+        for (at, layer) in layers.iter().enumerate() {
+            let Layer { inputs, outputs, weights, bias, ending } = *layer;
+            assert!(at == 0 || layers[at - 1].outputs == inputs, "layers that do not fit");
+            assert!(inputs > 0 && outputs > 0 && weights.len() == outputs * inputs);
+            assert!(bias.is_none_or(|bias| bias.len() == outputs));
+            let bias = |output: usize| bias.map_or(0.0, |bias| bias[output]);
+            parts.push(Part { inputs, outputs, start: data.len(), ending });
+            half = half.max(outputs.next_multiple_of(lanes));
+            for first in (0..outputs).step_by(BLOCK * lanes) {
+                let end = (first + BLOCK * lanes).min(outputs);
+                let padded = first..first + (end - first).next_multiple_of(lanes);
+                let row = |of: &dyn Fn(usize) -> f32| -> Vec<f32> {
+                    padded.clone().map(|o| if o < end { of(o) } else { 0.0 }).collect()
+                };
+                data.extend(row(&bias));
+                for input in 0..inputs {
+                    data.extend(row(&|output| weights[output * inputs + input]));
+                }
+            }
+        }
+        Packed { isa, layers: parts, data, half }
+    }
+
+    /// Floats of working memory that [`Packed::predict`] takes.
+    pub fn scratch(&self) -> usize {
+        2 * self.half
+    }
+
+    /// Predicts one row: `x` of the first layer's inputs, `out` of the last
+    /// one's outputs. `scratch` holds at least [`Packed::scratch`] floats, whose
+    /// values do not matter.
+    ///
+    /// # Panics
+    /// Where a slice has another length.
+    #[inline]
+    pub fn predict(&self, x: &[f32], out: &mut [f32], scratch: &mut [f32]) {
+        let last = self.layers[self.layers.len() - 1];
+        assert_eq!(x.len(), self.layers[0].inputs);
+        assert_eq!(out.len(), last.outputs);
+        assert!(scratch.len() >= self.scratch());
+        self.isa.run(Row { packed: self, x, out, scratch });
+    }
+}
+
+struct Row<'a> {
+    packed: &'a Packed,
+    x: &'a [f32],
+    out: &'a mut [f32],
+    scratch: &'a mut [f32],
+}
+
+impl Op for Row<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Row { packed, x, out, scratch } = self;
+        let (even, odd) = scratch.split_at_mut(packed.half);
+        let (mut y, mut other) = (even.as_mut_ptr(), odd.as_mut_ptr());
+        let mut x = x.as_ptr();
+        for part in &packed.layers {
+            let data = packed.data[part.start..].as_ptr();
+            // SAFETY: x is the caller's row or the half that the layer before
+            // has written, with `inputs` floats; a half has room for the
+            // outputs in whole vectors; `Packed::new` has laid out the
+            // layer's data from `start` on as `blocks` reads them.
+            unsafe {
+                blocks(s, part, data, x, y);
+                match part.ending {
+                    Ending::Unary(f) => activate(s, f, y, part.outputs),
+                    Ending::Softmax => softmax(s, y, part.outputs),
+                }
+            }
+            x = y;
+            std::mem::swap(&mut y, &mut other);
+        }
+        // SAFETY: the last layer has written as many outputs as `out` holds
+        // (`Packed::predict` has compared them), elsewhere.
+        unsafe { out.as_mut_ptr().copy_from_nonoverlapping(x, out.len()) }
+    }
+}
+
+/// y ← W·x + b by blocks of outputs.
+///
+/// # Safety
+/// `data` holds, for every block, its bias and a row of weights an input, in
+/// whole vectors; `x` the inputs; `y` has room for the outputs in whole
+/// vectors.
+#[inline(always)]
+unsafe fn blocks<S: Simd>(s: S, part: &Part, data: *const f32, x: *const f32, y: *mut f32) {
+    let Part { inputs, outputs, .. } = *part;
+    let mut vectors = outputs.div_ceil(S::LANES);
+    let (mut data, mut y) = (data, y);
+    while vectors > 0 {
+        let n = vectors.min(BLOCK);
+        // SAFETY: as the caller vouches; a block takes (1 + inputs)·n vectors
+        // of data and writes n vectors.
+        unsafe {
+            match n {
+                1 => block::<S, 1>(s, inputs, data, x, y),
+                2 => block::<S, 2>(s, inputs, data, x, y),
+                3 => block::<S, 3>(s, inputs, data, x, y),
+                4 => block::<S, 4>(s, inputs, data, x, y),
+                5 => block::<S, 5>(s, inputs, data, x, y),
+                6 => block::<S, 6>(s, inputs, data, x, y),
+                7 => block::<S, 7>(s, inputs, data, x, y),
+                _ => block::<S, 8>(s, inputs, data, x, y),
+            }
+            data = data.add((1 + inputs) * n * S::LANES);
+            y = y.add(n * S::LANES);
+        }
+        vectors -= n;
+    }
+}
+
+/// A block of N vectors.
+///
+/// # Safety
+/// As [`blocks`].
+#[inline(always)]
+unsafe fn block<S: Simd, const N: usize>(
+    s: S,
+    inputs: usize,
+    data: *const f32,
+    x: *const f32,
+    y: *mut f32,
+) {
+    let mut w = data;
+    // SAFETY: as the caller vouches.
+    unsafe {
+        let zero = s.splat(0.0);
+        let load = |w: *const f32, v: usize| {
+            if v < N { s.load_ptr(w.wrapping_add(v * S::LANES)) } else { zero }
+        };
+        // By name: see gemm::strip. One part of the inputs is summed onto the
+        // bias, another one onto the parts before it.
+        let parts = inputs.div_ceil(PART);
+        let (mut a, mut b, mut c, mut d) = (zero, zero, zero, zero);
+        let (mut e, mut f, mut g, mut h) = (zero, zero, zero, zero);
+        let mut i = 0;
+        for part in 0..parts {
+            let end = i + (inputs - i).div_ceil(parts - part);
+            let before = (a, b, c, d, e, f, g, h);
+            (a, b, c, d) = (zero, zero, zero, zero);
+            (e, f, g, h) = (zero, zero, zero, zero);
+            if part == 0 {
+                (a, b, c, d) = (load(w, 0), load(w, 1), load(w, 2), load(w, 3));
+                (e, f, g, h) = (load(w, 4), load(w, 5), load(w, 6), load(w, 7));
+            }
+            while i < end {
+                w = w.wrapping_add(N * S::LANES);
+                let x = s.splat(*x.add(i));
+                a = s.mul_add(x, load(w, 0), a);
+                if N > 1 {
+                    b = s.mul_add(x, load(w, 1), b);
+                }
+                if N > 2 {
+                    c = s.mul_add(x, load(w, 2), c);
+                }
+                if N > 3 {
+                    d = s.mul_add(x, load(w, 3), d);
+                }
+                if N > 4 {
+                    e = s.mul_add(x, load(w, 4), e);
+                }
+                if N > 5 {
+                    f = s.mul_add(x, load(w, 5), f);
+                }
+                if N > 6 {
+                    g = s.mul_add(x, load(w, 6), g);
+                }
+                if N > 7 {
+                    h = s.mul_add(x, load(w, 7), h);
+                }
+                i += 1;
+            }
+            if part > 0 {
+                (a, b) = (s.add(before.0, a), s.add(before.1, b));
+                (c, d) = (s.add(before.2, c), s.add(before.3, d));
+                (e, f) = (s.add(before.4, e), s.add(before.5, f));
+                (g, h) = (s.add(before.6, g), s.add(before.7, h));
+            }
+        }
+        let store = |v: usize, value: S::V| {
+            if v < N {
+                s.store_ptr(value, y.wrapping_add(v * S::LANES));
+            }
+        };
+        store(0, a);
+        store(1, b);
+        store(2, c);
+        store(3, d);
+        store(4, e);
+        store(5, f);
+        store(6, g);
+        store(7, h);
+    }
+}
+
+/// y ← f(y) for the outputs, in whole vectors.
+///
+/// # Safety
+/// `y` must be valid for that.
+#[inline(always)]
+unsafe fn activate<S: Simd>(s: S, f: Unary, y: *mut f32, outputs: usize) {
+    struct Activate<S> {
+        s: S,
+        y: *mut f32,
+        vectors: usize,
+    }
+    impl<S: Simd> WithUnary for Activate<S> {
+        type Output = ();
+        #[inline(always)]
+        fn with<U: UnaryOp>(self) {
+            for v in 0..self.vectors {
+                let at = self.y.wrapping_add(v * S::LANES);
+                // SAFETY: `activate`'s caller vouches for so many vectors.
+                unsafe { self.s.store_ptr(U::value(self.s, self.s.load_ptr(at)), at) }
+            }
+        }
+    }
+    if f != Unary::Linear {
+        f.with(Activate { s, y, vectors: outputs.div_ceil(S::LANES) });
+    }
+}
+
+/// y ← softmax(y) over the outputs.
+///
+/// # Safety
+/// `y` must be valid for the outputs in whole vectors.
+#[inline(always)]
+unsafe fn softmax<S: Simd>(s: S, y: *mut f32, outputs: usize) {
+    // SAFETY: the outputs are the caller's, and exclusively so.
+    let row = unsafe { std::slice::from_raw_parts_mut(y, outputs) };
+    // NaN wins: a diverged net must not look healthy.
+    let max = row.iter().fold(f32::NEG_INFINITY, |m, &x| if x > m || x.is_nan() { x } else { m });
+    for part in row.chunks_mut(S::LANES) {
+        s.store_partial(exp_small(s, s.sub(s.load_partial(part), s.splat(max))), part);
+    }
+    let factor = 1.0 / row.iter().sum::<f32>();
+    row.iter_mut().for_each(|x| *x *= factor);
+}

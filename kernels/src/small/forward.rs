@@ -1,0 +1,328 @@
+//! From rows to the last layer's outputs.
+
+use super::{MOST_ROWS, MOST_SLOTS, Net, Placed};
+use crate::layout::{Pick, Rows, Tile};
+use crate::loss::Softmax;
+use crate::simd::{Op, Simd, Twice};
+use crate::single::Ending;
+use crate::unary::{SlopeFrom, Unary, UnaryOp, WithUnary};
+use std::mem::MaybeUninit;
+
+/// The slots of a step.
+#[repr(align(64))]
+pub(super) struct Slots(MaybeUninit<[f32; MOST_SLOTS * MOST_ROWS]>);
+
+impl Slots {
+    #[inline(always)]
+    pub(super) fn new() -> Self {
+        Slots(MaybeUninit::uninit())
+    }
+
+    #[inline(always)]
+    pub(super) fn at(&mut self) -> *mut f32 {
+        self.0.as_mut_ptr().cast()
+    }
+}
+
+/// Where the rows of the lanes of a vector begin.
+pub(super) struct Lanes(MaybeUninit<[*const f32; MOST_ROWS]>);
+
+impl Lanes {
+    /// Of `count` rows from the `first` on; lanes without a row repeat the
+    /// first.
+    #[inline(always)]
+    pub(super) fn new<W: Simd>(_: W, rows: Rows<'_>, first: usize, count: usize) -> Self {
+        let mut lanes = MaybeUninit::<[*const f32; MOST_ROWS]>::uninit();
+        let to: *mut *const f32 = lanes.as_mut_ptr().cast();
+        let start = rows.at(first);
+        // SAFETY: a vector has no more lanes than the array.
+        let put = |lane: usize, row| unsafe { to.add(lane).write(row) };
+        match rows.pick {
+            Pick::From(_) => {
+                (0..count).for_each(|i| put(i, start.wrapping_add(i * rows.columns)));
+            }
+            Pick::Numbers(_) => (0..count).for_each(|i| put(i, rows.at(first + i))),
+        }
+        (count..W::LANES).for_each(|lane| put(lane, start));
+        Lanes(lanes)
+    }
+
+    /// As many pointers as the vector has lanes.
+    #[inline(always)]
+    pub(super) fn at(&self) -> *const *const f32 {
+        self.0.as_ptr().cast()
+    }
+}
+
+/// The side of the blocks that are transposed in registers.
+const BLOCK: usize = 8;
+
+/// Slots from rows of so many columns.
+///
+/// # Safety
+/// `rows` are rows of so many elements that are valid for reading, `to` as many slots that are valid for writing.
+#[inline(always)]
+pub(super) unsafe fn load<W: Simd>(w: W, rows: &Lanes, columns: usize, to: *mut f32) {
+    // SAFETY: all columns are less than the rows' elements, all lanes less
+    // than LANES; the last block of columns ends where the rows do.
+    unsafe {
+        if columns < BLOCK {
+            for column in 0..columns {
+                w.store_ptr(w.gather(rows.at(), column), to.add(column * W::LANES));
+            }
+            return;
+        }
+        for lane in (0..W::LANES).step_by(BLOCK) {
+            for column in (0..columns).step_by(BLOCK) {
+                let column = column.min(columns - BLOCK);
+                let from = std::array::from_fn(|i| (*rows.at().add(lane + i)).add(column));
+                w.transpose8(from, to.add(column * W::LANES + lane), W::LANES);
+            }
+        }
+    }
+}
+
+/// Sums of slots, with weights.
+pub(super) struct Sums {
+    /// The first of `count` slots.
+    pub(super) x: *const f32,
+    pub(super) count: usize,
+    /// The weight of slot i in sum u is at u·`unit` + i·`step`.
+    pub(super) weights: *const f32,
+    pub(super) unit: usize,
+    pub(super) step: usize,
+    /// What the sums start with, else 0.
+    pub(super) start: Option<*const f32>,
+    /// A slot a sum.
+    pub(super) to: *mut f32,
+}
+
+impl Sums {
+    /// Computes so many sums; where `SLOPE`, a sum multiplies what is in its
+    /// slot, else it is put there.
+    ///
+    /// # Safety
+    /// Slots and weights are valid for reading, `to` for writing.
+    #[inline(always)]
+    pub(super) unsafe fn run<W: Simd, const SLOPE: bool>(mut self, w: W, sums: usize) {
+        let most = if W::REGISTERS >= 8 { 4 } else { 2 };
+        let mut left = sums;
+        while left > 0 {
+            // Blocks split evenly: 5 as 3 and 2.
+            let take = left.div_ceil(left.div_ceil(most));
+            // SAFETY: take ≤ left.
+            unsafe {
+                match take {
+                    1 => self.block::<W, SLOPE, 1>(w),
+                    2 => self.block::<W, SLOPE, 2>(w),
+                    3 => self.block::<W, SLOPE, 3>(w),
+                    _ => self.block::<W, SLOPE, 4>(w),
+                }
+            }
+            left -= take;
+            self.weights = self.weights.wrapping_add(take * self.unit);
+            self.start = self.start.map(|start| start.wrapping_add(take));
+            self.to = self.to.wrapping_add(take * W::LANES);
+        }
+    }
+
+    /// The next `U` sums.
+    ///
+    /// # Safety
+    /// As for `run`, of `U` sums.
+    #[inline(always)]
+    unsafe fn block<W: Simd, const SLOPE: bool, const U: usize>(&self, w: W) {
+        let mut sums = [w.splat(0.0); U];
+        // SAFETY: the caller's promise.
+        unsafe {
+            if let Some(start) = self.start {
+                for (u, sum) in sums.iter_mut().enumerate() {
+                    *sum = w.splat(*start.add(u));
+                }
+            }
+            for i in 0..self.count {
+                let x = w.load_ptr(self.x.add(i * W::LANES));
+                let weights = self.weights.add(i * self.step);
+                for (u, sum) in sums.iter_mut().enumerate() {
+                    *sum = w.mul_add(w.splat(*weights.add(u * self.unit)), x, *sum);
+                }
+            }
+            for (u, &sum) in sums.iter().enumerate() {
+                let to = self.to.add(u * W::LANES);
+                w.store_ptr(if SLOPE { w.mul(sum, w.load_ptr(to)) } else { sum }, to);
+            }
+        }
+    }
+}
+
+/// z of a layer, from the slots of its x, to given slots.
+///
+/// # Safety
+/// `slots` are the layer's, its x filled, `parameters` the network's.
+#[inline(always)]
+pub(super) unsafe fn sums<W: Simd>(
+    w: W,
+    layer: &Placed,
+    parameters: *const f32,
+    slots: *mut f32,
+    to: usize,
+) {
+    let slot = |number: usize| slots.wrapping_add(number * W::LANES);
+    let sums = Sums {
+        x: slot(layer.x),
+        count: layer.inputs,
+        weights: parameters.wrapping_add(layer.weights),
+        unit: layer.inputs,
+        step: 1,
+        start: layer.bias.map(|bias| parameters.wrapping_add(bias)),
+        to: slot(to),
+    };
+    // SAFETY: the layer's slots and parameters are where `Placed` says.
+    unsafe { sums.run::<W, false>(w, layer.outputs) }
+}
+
+/// y ← f(y) for some vectors, and where `SLOPES`, d ← f′.
+struct Activate<S, const SLOPES: bool> {
+    s: S,
+    y: *mut f32,
+    d: *mut f32,
+    vectors: usize,
+}
+
+impl<S: Simd, const SLOPES: bool> WithUnary for Activate<S, SLOPES> {
+    type Output = ();
+    #[inline(always)]
+    fn with<U: UnaryOp>(self) {
+        let Activate { s, y, d, vectors } = self;
+        // Two chains of dependent instructions lie interleaved.
+        let pairs = vectors / 2;
+        for pair in 0..pairs {
+            let at = 2 * pair * S::LANES;
+            // SAFETY: `activate` vouches for so many vectors.
+            unsafe { activate_vector::<_, U, SLOPES>(Twice(s), y.add(at), d.add(at)) }
+        }
+        if vectors % 2 == 1 {
+            let at = 2 * pairs * S::LANES;
+            // SAFETY: as above.
+            unsafe { activate_vector::<_, U, SLOPES>(s, y.add(at), d.add(at)) }
+        }
+    }
+}
+
+/// # Safety
+/// A vector at `y` is valid for reading and writing, one at `d` for writing.
+#[inline(always)]
+unsafe fn activate_vector<S: Simd, U: UnaryOp, const SLOPES: bool>(s: S, y: *mut f32, d: *mut f32) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let z = s.load_ptr(y);
+        let (value, slope) = match (SLOPES, U::SLOPE) {
+            (false, _) => (U::value(s, z), None),
+            (true, SlopeFrom::Output) => {
+                let value = U::value(s, z);
+                (value, Some(U::slope(s, value)))
+            }
+            (true, SlopeFrom::Input) => {
+                let (value, slope) = U::value_slope(s, z);
+                (value, Some(slope))
+            }
+        };
+        s.store_ptr(value, y);
+        if let Some(slope) = slope {
+            s.store_ptr(slope, d);
+        }
+    }
+}
+
+/// y ← f(y) for the slots of a layer of `W`'s vectors, and where `SLOPES`,
+/// d ← f′; a linear one has no slopes.
+///
+/// # Safety
+/// `slots` are the layer's, with z in y's place.
+#[inline(always)]
+pub(super) unsafe fn activate<S: Simd, W: Simd, const SLOPES: bool>(
+    s: S,
+    f: Unary,
+    layer: &Placed,
+    slots: *mut f32,
+) {
+    if f != Unary::Linear {
+        let slot = |number: usize| slots.wrapping_add(number * W::LANES);
+        let vectors = layer.outputs * (W::LANES / S::LANES);
+        f.with(Activate::<S, SLOPES> { s, y: slot(layer.y), d: slot(layer.d), vectors });
+    }
+}
+
+/// Predicts rows.
+pub(super) struct Predict<'a> {
+    pub(super) net: &'a Net,
+    /// Of the network's length.
+    pub(super) parameters: &'a [f32],
+    pub(super) features: Rows<'a>,
+    /// Rows that `features` holds.
+    pub(super) rows: usize,
+    /// As many rows of outputs.
+    pub(super) out: &'a mut [f32],
+}
+
+impl Op for Predict<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        predict(s, Twice(s), self);
+    }
+}
+
+/// Vectors of `W` at a time.
+#[inline(always)]
+fn predict<S: Simd, W: Simd>(s: S, w: W, of: Predict<'_>) {
+    let mut slots = Slots::new();
+    let slots = slots.at();
+    let Predict { net, parameters, features, rows, out } = of;
+    let outputs = net.last().outputs;
+    let mut first = 0;
+    while first < rows {
+        let count = (rows - first).min(W::LANES);
+        // SAFETY: `Net::predict` has checked the lengths; `count` rows
+        // from `first` on are within features and out, and a network's
+        // slots within `Slots`.
+        unsafe {
+            load(w, &Lanes::new(w, features, first, count), features.columns, slots.add(W::LANES));
+            for layer in &net.layers {
+                sums(w, layer, parameters.as_ptr(), slots, layer.y);
+                match layer.ending {
+                    Ending::Unary(f) => activate::<S, W, false>(s, f, layer, slots),
+                    Ending::Softmax => {
+                        let n = outputs * W::LANES;
+                        let y = slots.add(layer.y * W::LANES);
+                        let z = std::slice::from_raw_parts_mut(y, n);
+                        Softmax { tile: Tile::plain(W::LANES, W::LANES), z }.run(s);
+                    }
+                }
+            }
+            let y = slots.add(net.last().y * W::LANES);
+            let out = out[first * outputs..][..count * outputs].as_mut_ptr();
+            store(w, y, outputs, count, out);
+        }
+        first += count;
+    }
+}
+
+/// Rows from slots.
+///
+/// # Safety
+/// `from` is `outputs` slots, `to` valid for writing `count` rows of as many.
+#[inline(always)]
+unsafe fn store<W: Simd>(w: W, from: *const f32, outputs: usize, count: usize, to: *mut f32) {
+    // SAFETY: lanes are less than `count`, features less than `outputs`.
+    unsafe {
+        if outputs == 1 {
+            return w.store_first(w.load_ptr(from), to, count);
+        }
+        for row in 0..count {
+            for output in 0..outputs {
+                to.add(row * outputs + output).write(*from.add(output * W::LANES + row));
+            }
+        }
+    }
+}

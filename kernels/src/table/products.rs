@@ -1,0 +1,338 @@
+//! The three matrix products of a dense layer.
+
+use super::inputs::{spread, untouched};
+use super::{Accuracy, Buffer, Mismatch, Placement, Setting, Size, Work};
+use crate::gemm::{Algorithm, Gemm, Layout, Right};
+use crate::layout::Tile;
+use crate::simd::Isa;
+use crate::unary::Bound;
+
+/// A product of a layer with weights W `[out][in]` on a feature-major tile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Product {
+    /// z ← W·x + b
+    Forward,
+    /// dx ← Wᵀ·dz
+    InputGradient,
+    /// dW ← dW + dz·xᵀ, with x row-major
+    WeightGradient,
+}
+
+impl Product {
+    /// All three.
+    pub const ALL: [Product; 3] =
+        [Product::Forward, Product::InputGradient, Product::WeightGradient];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Product::Forward => "forward",
+            Product::InputGradient => "input_gradient",
+            Product::WeightGradient => "weight_gradient",
+        }
+    }
+
+    /// The layer whose product has these m, n and k.
+    pub fn layer(self, m: usize, n: usize, k: usize) -> Size {
+        match self {
+            Product::Forward => Size::Layer { inputs: k, outputs: m, rows: n },
+            Product::InputGradient => Size::Layer { inputs: m, outputs: k, rows: n },
+            Product::WeightGradient => Size::Layer { inputs: n, outputs: m, rows: k },
+        }
+    }
+
+    /// Whether an algorithm can compute it.
+    pub(super) fn has(self, algorithm: Algorithm) -> bool {
+        let (a, b) = ([0.0], [0.0]);
+        let tile = Tile::plain(1, 1);
+        FORMS.into_iter().any(|form| {
+            let operands =
+                Operands { product: self, tile, inputs: 1, outputs: 1, form, b_stride: 1 };
+            algorithm.takes(&operands.gemm(&a, &b, &mut [0.0], 1, None))
+        })
+    }
+}
+
+/// Layers that products are timed on: inputs, outputs, rows of the tile.
+const LAYERS: [(usize, usize, usize); 8] = [
+    (24, 8, 200),
+    (13, 64, 32),
+    (64, 64, 256),
+    (54, 256, 128),
+    (65, 33, 129),
+    (784, 128, 128),
+    (128, 10, 128),
+    (1024, 1024, 512),
+];
+
+pub(super) fn sizes(algorithm: Option<Algorithm>) -> Vec<Size> {
+    // The naive one takes seconds for what the others are made for.
+    let most = if algorithm == Some(Algorithm::Naive) { 1 << 21 } else { usize::MAX };
+    LAYERS
+        .into_iter()
+        .filter(|(inputs, outputs, rows)| inputs * outputs * rows <= most)
+        .map(|(inputs, outputs, rows)| Size::Layer { inputs, outputs, rows })
+        .collect()
+}
+
+/// Multiply-adds of the oracle, at the most: beyond, some elements stand for
+/// all of them.
+const ORACLE: usize = 1 << 20;
+
+/// How x lies for a weight gradient.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Form {
+    /// Row-major, as the user's table.
+    Rows,
+    /// Row-major in panels of so many features.
+    Panels(usize),
+    /// A tile.
+    Tile,
+}
+
+const FORMS: [Form; 3] = [Form::Rows, Form::Panels(16), Form::Tile];
+
+/// What is multiplied, and how it lies.
+#[derive(Debug, Clone, Copy)]
+struct Operands {
+    product: Product,
+    tile: Tile,
+    inputs: usize,
+    outputs: usize,
+    form: Form,
+    /// From row to row of x, where it lies in rows.
+    b_stride: usize,
+}
+
+impl Operands {
+    /// m, n and k.
+    fn shape(&self) -> [usize; 3] {
+        match self.product {
+            Product::Forward => [self.outputs, self.tile.width, self.inputs],
+            Product::InputGradient => [self.inputs, self.tile.width, self.outputs],
+            Product::WeightGradient => [self.outputs, self.inputs, self.tile.width],
+        }
+    }
+
+    /// The product of A and B; dW's rows lie `c_stride` apart. It starts with
+    /// `start`: a bias, or for dW, where there is one, itself.
+    fn gemm<'a>(
+        &self,
+        a: &'a [f32],
+        b: &'a [f32],
+        c: &'a mut [f32],
+        c_stride: usize,
+        start: Option<&'a [f32]>,
+    ) -> Gemm<'a> {
+        let (tile, widths) = (self.tile, [self.outputs, self.inputs]);
+        match self.product {
+            Product::Forward => Gemm::forward(tile, widths, a, start, b, c),
+            Product::InputGradient => Gemm::input_gradient(tile, widths, a, b, c),
+            Product::WeightGradient => {
+                let x = match self.form {
+                    Form::Rows => Right::Rows { data: b, stride: self.b_stride },
+                    Form::Panels(panel) => Right::Panels { data: b, panel },
+                    Form::Tile => Right::Tile(b, tile),
+                };
+                let mut gemm = Gemm::weight_gradient(tile, widths, a, x, c, start.is_some());
+                gemm.layout = Layout::Rows(c_stride);
+                gemm
+            }
+        }
+    }
+}
+
+/// The elements of rows, each at the place of its row and column.
+fn moved(rows: &[f32], columns: usize, at: impl Fn(usize, usize) -> usize) -> Vec<f32> {
+    let mut to = vec![0.0; rows.len()];
+    for (i, &x) in rows.iter().enumerate() {
+        to[at(i / columns, i % columns)] = x;
+    }
+    to
+}
+
+/// Where column `j` of row `i` lies in panels of a matrix `[rows][columns]`.
+fn in_panels([rows, columns]: [usize; 2], panel: usize, i: usize, j: usize) -> usize {
+    let first = j - j % panel;
+    first * rows + i * panel.min(columns - first) + j - first
+}
+
+pub(super) struct Layer {
+    operands: Operands,
+    algorithm: Algorithm,
+    isa: Isa,
+    a: Buffer,
+    b: Buffer,
+    before: Vec<f32>,
+    c: Buffer,
+    c_stride: usize,
+    bias: Buffer,
+    /// Whether it starts with the bias, or with dW.
+    starts: bool,
+}
+
+impl Layer {
+    pub(super) fn new(
+        product: Product,
+        algorithm: Algorithm,
+        isa: Isa,
+        size: Size,
+        setting: Setting,
+    ) -> Self {
+        let Size::Layer { inputs, outputs, rows } = size else { panic!("{size} is no layer") };
+        // Timed as a plan lays tiles out; else with borders anywhere.
+        let (width, panel) = match setting.placement {
+            Placement::Plain => (rows.next_multiple_of(isa.lanes()), panel(isa)),
+            _ => (rows + rows % 3, [16, 64, 24, 7][(inputs + outputs + rows) % 4]),
+        };
+        let width = width.max(1);
+        let panel = if algorithm == Algorithm::Matrixmultiply { width } else { panel };
+        let tile = Tile { width, rows, panel };
+        let b_stride = inputs + setting.gap(2);
+        let form = [Form::Rows, Form::Rows, Form::Panels(panel)][setting.variant];
+        let mut operands = Operands { product, tile, inputs, outputs, form, b_stride };
+        // What the algorithm takes: the form asked for, or any.
+        let takes = |form: Form| {
+            let gemm = Operands { form, ..operands };
+            algorithm.takes(&gemm.gemm(&[], &[], &mut [], inputs, None))
+        };
+        if !takes(form) {
+            operands.form = FORMS.into_iter().find(|&form| takes(form)).unwrap_or(form);
+        }
+
+        // Magnitudes of at most 1: the bound counts on it.
+        let allowed = |x: f32| x.abs() <= 1.0 || !x.is_finite();
+        let numbers = |seed, n| setting.numbers(seed, n, |x| x, allowed);
+        let weights = || numbers(1, outputs * inputs);
+        let tile_of = |seed, features: usize, padding: Option<f32>| {
+            let mut values = numbers(seed, features * width);
+            for (at, x) in values.iter_mut().enumerate() {
+                match padding {
+                    Some(padding) if tile.lane(features, at) >= rows => *x = padding,
+                    _ => {}
+                }
+            }
+            values
+        };
+        let (a, b, c) = match product {
+            Product::Forward => (weights(), tile_of(2, inputs, None), numbers(4, outputs * width)),
+            Product::InputGradient => {
+                (weights(), tile_of(2, outputs, None), numbers(4, inputs * width))
+            }
+            Product::WeightGradient => {
+                // Padding lanes of dz are 0, and those of x whatever is finite.
+                let mut x = numbers(2, width * inputs);
+                x[rows * inputs..].fill(0.75);
+                let x = match operands.form {
+                    Form::Rows => spread(&x, inputs, b_stride),
+                    Form::Panels(panel) => {
+                        let at = |lane, feature| in_panels([width, inputs], panel, lane, feature);
+                        moved(&x, inputs, at)
+                    }
+                    Form::Tile => {
+                        moved(&x, inputs, |lane, feature| tile.index(inputs, feature, lane))
+                    }
+                };
+                (tile_of(1, outputs, Some(0.0)), x, numbers(4, outputs * inputs))
+            }
+        };
+        let (columns, gap) = match product {
+            Product::WeightGradient => (inputs, setting.gap(3)),
+            _ => (c.len(), 0),
+        };
+        let before = spread(&c, columns, columns + gap);
+        Layer {
+            operands,
+            algorithm,
+            isa,
+            a: Buffer::new(setting, &a),
+            b: Buffer::new(setting, &b),
+            c: Buffer::new(setting, &before),
+            before,
+            c_stride: columns + gap,
+            bias: Buffer::new(setting, &numbers(3, outputs)),
+            starts: product != Product::InputGradient && setting.variant != 1,
+        }
+    }
+
+    /// What element (i, j) starts with.
+    fn first(&self, i: usize, j: usize) -> f32 {
+        match self.operands.product {
+            _ if !self.starts => 0.0,
+            Product::WeightGradient => self.before[i * self.c_stride + j],
+            _ => self.bias.slice()[i],
+        }
+    }
+
+    /// Where elements of A, B and C lie.
+    fn places(&self, i: usize, j: usize, l: usize) -> [usize; 3] {
+        let Operands { product, tile, inputs, form, b_stride, .. } = self.operands;
+        let [m, n, k] = self.operands.shape();
+        match product {
+            Product::Forward | Product::InputGradient => {
+                let (b, c) = (tile.index(k, l, j), tile.index(m, i, j));
+                let a = if product == Product::Forward { i * inputs + l } else { l * inputs + i };
+                [a, b, c]
+            }
+            Product::WeightGradient => {
+                let b = match form {
+                    Form::Rows => l * b_stride + j,
+                    Form::Panels(panel) => in_panels([k, n], panel, l, j),
+                    Form::Tile => tile.index(n, j, l),
+                };
+                [tile.index(m, i, l), b, i * self.c_stride + j]
+            }
+        }
+    }
+}
+
+/// Columns that a register tile of an instruction set takes.
+fn panel(isa: Isa) -> usize {
+    let vectors = if isa == Isa::Avx512 { 4 } else { 2 };
+    vectors * isa.lanes()
+}
+
+impl Work for Layer {
+    fn run(&mut self) {
+        let start = self.starts.then(|| self.bias.slice());
+        let (a, b, c) = (self.a.slice(), self.b.slice(), self.c.slice_mut());
+        let gemm = self.operands.gemm(a, b, c, self.c_stride, start);
+        gemm.run(self.algorithm, self.isa);
+    }
+    fn check(&mut self) -> Result<Accuracy, Mismatch> {
+        self.c.slice_mut().copy_from_slice(&self.before);
+        self.run();
+        Mismatch::unless_intact(&[&self.a, &self.b, &self.c, &self.bias])?;
+        let [m, n, k] = self.operands.shape();
+        let (a, b, c) = (self.a.slice(), self.b.slice(), self.c.slice());
+        // Elements are at most 1, so that sums are at most k; each of k
+        // roundings is at most 2⁻²⁴ of the running sum.
+        let bound = Bound::ulp_or(0.0, (k as f64 + 2.0) * f64::from(f32::EPSILON));
+        let mut accuracy = Accuracy::default();
+        // A step that is no multiple of the row's length meets every column.
+        let mut step = (m * n * k).div_ceil(ORACLE).max(1);
+        if step > 1 && n.is_multiple_of(step) {
+            step += 1;
+        }
+        for at in (0..m * n).step_by(step) {
+            let (i, j) = (at / n, at % n);
+            let term = |l| {
+                let [at_a, at_b, _] = self.places(i, j, l);
+                f64::from(a[at_a]) * f64::from(b[at_b])
+            };
+            let exact = f64::from(self.first(i, j)) + (0..k).map(term).sum::<f64>();
+            let [.., place] = self.places(i, j, 0);
+            accuracy
+                .add(c[place], exact, bound, || format!("element ({i}, {j}) of {m}x{n}x{k}"))?;
+        }
+        if self.operands.product == Product::WeightGradient {
+            let gaps = c.iter().enumerate().filter(|(at, _)| at % self.c_stride >= n);
+            for (at, &x) in gaps {
+                Mismatch::unless(untouched(x), || {
+                    format!("wrote between rows of C, at {at} of {m}x{n}x{k}")
+                })?;
+            }
+        }
+        Ok(accuracy)
+    }
+}

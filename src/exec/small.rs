@@ -1,0 +1,55 @@
+//! Steps that are one kernel call.
+
+use super::{Batch, Executor, Rows, State, Targets};
+use crate::plan::Plan;
+use mlpc_kernels::layout::{self, Pick};
+use mlpc_kernels::small::{self, Net, Update};
+
+impl Executor {
+    /// [`Executor::gradient`] of a small network.
+    pub(super) fn small_gradient(&mut self, parameters: &[f32], batch: Batch<'_>) -> Option<f64> {
+        let plan = &*self.plan;
+        let (net, terms, batch) = prepare(plan, batch)?;
+        let gradient = &mut self.shards[0].gradient;
+        let loss =
+            net.gradient(plan.options.isa, parameters, &batch, (1.0 / terms) as f32, gradient);
+        Some(loss / terms)
+    }
+
+    /// [`Executor::step`] of a small network.
+    pub(super) fn small_step(&mut self, state: &mut State, batch: Batch<'_>) -> Option<f64> {
+        let plan = &*self.plan;
+        let (net, terms, batch) = prepare(plan, batch)?;
+        state.step += 1;
+        // What the optimizer does not keep is empty.
+        let (n, kept) = (plan.parameters, plan.optimizer.state());
+        let (first, second) = state.optimizer.split_at_mut(n * kept.min(1));
+        let update =
+            Update { optimizer: &plan.optimizer, step: state.step, state: [first, second] };
+        let gradient = &mut self.shards[0].gradient;
+        let scale = (1.0 / terms) as f32;
+        let loss =
+            net.step(plan.options.isa, &mut state.parameters, &batch, scale, gradient, update);
+        Some(loss / terms)
+    }
+}
+
+/// The network, the terms of the loss's mean, and the batch as the kernel
+/// takes it; none where the plan takes steps of so many rows another way.
+#[inline]
+fn prepare<'a>(plan: &'a Plan, batch: Batch<'a>) -> Option<(&'a Net, f64, small::Batch<'a>)> {
+    let rows = batch.rows.len();
+    assert!(rows > 0, "an empty batch");
+    let net = plan.small_step(rows)?;
+    let pick = match batch.rows {
+        Rows::Range(start, _) => Pick::From(start),
+        Rows::Numbers(numbers) => Pick::Numbers(numbers),
+    };
+    let matrix = |data, columns| layout::Rows { data, columns, pick };
+    let features = matrix(batch.features, plan.inputs);
+    let targets = match batch.targets {
+        Targets::Values(values) => small::Targets::Values(matrix(values, plan.outputs)),
+        Targets::Classes(classes) => small::Targets::Classes(classes, pick),
+    };
+    Some((net, plan.loss_terms(rows), small::Batch { features, targets, rows }))
+}
