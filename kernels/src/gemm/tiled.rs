@@ -100,7 +100,7 @@ impl Op for Tiled<'_> {
         let most_in_group = match m * k > LARGE {
             true => GROUP,
             // B stays in the first-level cache whatever the order.
-            false if k * n <= PART * 16 => usize::MAX,
+            false if k * n <= PART * 16 || k <= 64 => usize::MAX,
             false => 1,
         };
         let c = c.as_mut_ptr();
