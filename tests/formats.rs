@@ -169,8 +169,11 @@ proptest! {
         prop_assert_eq!(&same(read(gzip(&plain), &options)), &expected, "gzip");
         let zstd = zstd::encode_all(&plain[..], 1).unwrap();
         prop_assert_eq!(&same(read(zstd, &options)), &expected, "zstd");
-        prop_assert_eq!(&same(read(written.parquet(), &options)), &expected, "Parquet");
-        prop_assert_eq!(&same(read(written.arrow(), &options)), &expected, "Arrow");
+        // Dates that are all missing are dates in a file that says its types.
+        let mut typed = expected.clone();
+        typed[3].1 = "dates";
+        prop_assert_eq!(&same(read(written.parquet(), &options)), &typed, "Parquet");
+        prop_assert_eq!(&same(read(written.arrow(), &options)), &typed, "Arrow");
         let mapped = ReadOptions { in_memory: 0, ..options.clone() };
         prop_assert_eq!(&same(read(plain.clone(), &mapped)), &expected, "mapped");
 
