@@ -11,16 +11,16 @@
 //! ```
 //!
 //! Weights lie in the order in which they are read: for each block its bias,
-//! then a row of weights an input. A layer of fewer outputs than would fill
-//! half of a vector is computed as scalar products instead, along its inputs;
-//! a block of few vectors takes inputs in turns, each with accumulators of its
-//! own, since one multiply-add waits for the one before.
+//! then a row of weights an input. Sums are taken in the order in which
+//! [`gemm`](crate::gemm) takes them, so that a row's outputs are the same bits
+//! whether it is predicted alone or among others.
 //! The whole network runs in one call of [`Isa::run`]; what binds is the
 //! latency of a layer's last sums for narrow nets, and reading the weights for
 //! wide ones.
 
+use crate::gemm::PART;
 use crate::simd::{Isa, Op, Simd};
-use crate::unary::exp::exp;
+use crate::unary::exp::exp_small;
 use crate::unary::{Unary, UnaryOp, WithUnary};
 
 /// A layer of [`Packed::new`].
@@ -64,8 +64,6 @@ struct Part {
     outputs: usize,
     start: usize,
     ending: Ending,
-    /// Scalar products along the inputs.
-    dots: bool,
 }
 
 /// Vectors of a block: with a broadcast, what the register file of the
@@ -90,17 +88,8 @@ impl Packed {
             assert!(inputs > 0 && outputs > 0 && weights.len() == outputs * inputs);
             assert!(bias.is_none_or(|bias| bias.len() == outputs));
             let bias = |output: usize| bias.map_or(0.0, |bias| bias[output]);
-            let dots = outputs < lanes / 2 && outputs * 4 <= inputs;
-            parts.push(Part { inputs, outputs, start: data.len(), ending, dots });
+            parts.push(Part { inputs, outputs, start: data.len(), ending });
             half = half.max(outputs.next_multiple_of(lanes));
-            if dots {
-                for output in 0..outputs {
-                    data.push(bias(output));
-                    data.extend_from_slice(&weights[output * inputs..][..inputs]);
-                    data.resize(data.len() + inputs.next_multiple_of(lanes) - inputs, 0.0);
-                }
-                continue;
-            }
             for first in (0..outputs).step_by(BLOCK * lanes) {
                 let end = (first + BLOCK * lanes).min(outputs);
                 let padded = first..first + (end - first).next_multiple_of(lanes);
@@ -157,12 +146,9 @@ impl Op for Row<'_> {
             // SAFETY: x is the caller's row or the half that the layer before
             // has written, with `inputs` floats; a half has room for the
             // outputs in whole vectors; `Packed::new` has laid out the
-            // layer's data from `start` on as the two functions read them.
+            // layer's data from `start` on as `blocks` reads them.
             unsafe {
-                match part.dots {
-                    true => dots(s, part, data, x, y),
-                    false => blocks(s, part, data, x, y),
-                }
+                blocks(s, part, data, x, y);
                 match part.ending {
                     Ending::Unary(f) => activate(s, f, y, part.outputs),
                     Ending::Softmax => softmax(s, y, part.outputs),
@@ -174,43 +160,6 @@ impl Op for Row<'_> {
         // SAFETY: the last layer has written as many outputs as `out` holds
         // (`Packed::predict` has compared them), elsewhere.
         unsafe { out.as_mut_ptr().copy_from_nonoverlapping(x, out.len()) }
-    }
-}
-
-/// y ← W·x + b by scalar products.
-///
-/// # Safety
-/// `data` holds, for every output, its bias and its weights, zeros up to a
-/// whole vector behind them; `x` the inputs; `y` has room for the outputs in
-/// whole vectors.
-#[inline(always)]
-unsafe fn dots<S: Simd>(s: S, part: &Part, data: *const f32, x: *const f32, y: *mut f32) {
-    let Part { inputs, outputs, .. } = *part;
-    let stride = 1 + inputs.next_multiple_of(S::LANES);
-    // SAFETY: as the caller vouches; the last vector of x is read by its
-    // first lanes.
-    unsafe {
-        s.store_ptr(s.splat(0.0), y);
-        for output in 0..outputs {
-            let row = data.add(output * stride);
-            let w = row.add(1);
-            let (mut a, mut b) = (s.splat(0.0), s.splat(0.0));
-            let mut at = 0;
-            while at + 2 * S::LANES <= inputs {
-                a = s.mul_add(s.load_ptr(w.add(at)), s.load_ptr(x.add(at)), a);
-                let next = at + S::LANES;
-                b = s.mul_add(s.load_ptr(w.add(next)), s.load_ptr(x.add(next)), b);
-                at = next + S::LANES;
-            }
-            while at < inputs {
-                let n = S::LANES.min(inputs - at);
-                let part =
-                    if n == S::LANES { s.load_ptr(x.add(at)) } else { s.load_first(x.add(at), n) };
-                a = s.mul_add(s.load_ptr(w.add(at)), part, a);
-                at += n;
-            }
-            *y.add(output) = *row + s.sum(s.add(a, b));
-        }
     }
 }
 
@@ -231,8 +180,8 @@ unsafe fn blocks<S: Simd>(s: S, part: &Part, data: *const f32, x: *const f32, y:
         // of data and writes n vectors.
         unsafe {
             match n {
-                1 => few::<S, 1>(s, inputs, data, x, y),
-                2 => few::<S, 2>(s, inputs, data, x, y),
+                1 => block::<S, 1>(s, inputs, data, x, y),
+                2 => block::<S, 2>(s, inputs, data, x, y),
                 3 => block::<S, 3>(s, inputs, data, x, y),
                 4 => block::<S, 4>(s, inputs, data, x, y),
                 5 => block::<S, 5>(s, inputs, data, x, y),
@@ -266,29 +215,53 @@ unsafe fn block<S: Simd, const N: usize>(
         let load = |w: *const f32, v: usize| {
             if v < N { s.load_ptr(w.wrapping_add(v * S::LANES)) } else { zero }
         };
-        // By name: see gemm::strip.
-        let (mut a, mut b, mut c, mut d) = (load(w, 0), load(w, 1), load(w, 2), load(w, 3));
-        let (mut e, mut f, mut g, mut h) = (load(w, 4), load(w, 5), load(w, 6), load(w, 7));
-        for i in 0..inputs {
-            w = w.wrapping_add(N * S::LANES);
-            let x = s.splat(*x.add(i));
-            a = s.mul_add(x, load(w, 0), a);
-            b = s.mul_add(x, load(w, 1), b);
-            c = s.mul_add(x, load(w, 2), c);
-            if N > 3 {
-                d = s.mul_add(x, load(w, 3), d);
+        // By name: see gemm::strip. One part of the inputs is summed onto the
+        // bias, another one onto the parts before it.
+        let parts = inputs.div_ceil(PART);
+        let (mut a, mut b, mut c, mut d) = (zero, zero, zero, zero);
+        let (mut e, mut f, mut g, mut h) = (zero, zero, zero, zero);
+        let mut i = 0;
+        for part in 0..parts {
+            let end = i + (inputs - i).div_ceil(parts - part);
+            let before = (a, b, c, d, e, f, g, h);
+            (a, b, c, d) = (zero, zero, zero, zero);
+            (e, f, g, h) = (zero, zero, zero, zero);
+            if part == 0 {
+                (a, b, c, d) = (load(w, 0), load(w, 1), load(w, 2), load(w, 3));
+                (e, f, g, h) = (load(w, 4), load(w, 5), load(w, 6), load(w, 7));
             }
-            if N > 4 {
-                e = s.mul_add(x, load(w, 4), e);
+            while i < end {
+                w = w.wrapping_add(N * S::LANES);
+                let x = s.splat(*x.add(i));
+                a = s.mul_add(x, load(w, 0), a);
+                if N > 1 {
+                    b = s.mul_add(x, load(w, 1), b);
+                }
+                if N > 2 {
+                    c = s.mul_add(x, load(w, 2), c);
+                }
+                if N > 3 {
+                    d = s.mul_add(x, load(w, 3), d);
+                }
+                if N > 4 {
+                    e = s.mul_add(x, load(w, 4), e);
+                }
+                if N > 5 {
+                    f = s.mul_add(x, load(w, 5), f);
+                }
+                if N > 6 {
+                    g = s.mul_add(x, load(w, 6), g);
+                }
+                if N > 7 {
+                    h = s.mul_add(x, load(w, 7), h);
+                }
+                i += 1;
             }
-            if N > 5 {
-                f = s.mul_add(x, load(w, 5), f);
-            }
-            if N > 6 {
-                g = s.mul_add(x, load(w, 6), g);
-            }
-            if N > 7 {
-                h = s.mul_add(x, load(w, 7), h);
+            if part > 0 {
+                (a, b) = (s.add(before.0, a), s.add(before.1, b));
+                (c, d) = (s.add(before.2, c), s.add(before.3, d));
+                (e, f) = (s.add(before.4, e), s.add(before.5, f));
+                (g, h) = (s.add(before.6, g), s.add(before.7, h));
             }
         }
         let store = |v: usize, value: S::V| {
@@ -304,56 +277,6 @@ unsafe fn block<S: Simd, const N: usize>(
         store(5, f);
         store(6, g);
         store(7, h);
-    }
-}
-
-/// A block of one or two vectors: four inputs in turns.
-///
-/// # Safety
-/// As [`blocks`].
-#[inline(always)]
-unsafe fn few<S: Simd, const N: usize>(
-    s: S,
-    inputs: usize,
-    data: *const f32,
-    x: *const f32,
-    y: *mut f32,
-) {
-    let zero = s.splat(0.0);
-    // SAFETY: as the caller vouches.
-    unsafe {
-        let load = |row: usize, v: usize| s.load_ptr(data.wrapping_add((row * N + v) * S::LANES));
-        let second = |row: usize| if N > 1 { load(row, 1) } else { zero };
-        let (mut a, mut b, mut c, mut d) = (load(0, 0), zero, zero, zero);
-        let (mut e, mut f, mut g, mut h) = (second(0), zero, zero, zero);
-        let mut i = 0;
-        while i + 4 <= inputs {
-            let x = |turn: usize| s.splat(*x.add(i + turn));
-            let (x0, x1, x2, x3) = (x(0), x(1), x(2), x(3));
-            a = s.mul_add(x0, load(i + 1, 0), a);
-            b = s.mul_add(x1, load(i + 2, 0), b);
-            c = s.mul_add(x2, load(i + 3, 0), c);
-            d = s.mul_add(x3, load(i + 4, 0), d);
-            if N > 1 {
-                e = s.mul_add(x0, load(i + 1, 1), e);
-                f = s.mul_add(x1, load(i + 2, 1), f);
-                g = s.mul_add(x2, load(i + 3, 1), g);
-                h = s.mul_add(x3, load(i + 4, 1), h);
-            }
-            i += 4;
-        }
-        while i < inputs {
-            let x = s.splat(*x.add(i));
-            a = s.mul_add(x, load(i + 1, 0), a);
-            if N > 1 {
-                e = s.mul_add(x, load(i + 1, 1), e);
-            }
-            i += 1;
-        }
-        s.store_ptr(s.add(s.add(a, b), s.add(c, d)), y);
-        if N > 1 {
-            s.store_ptr(s.add(s.add(e, f), s.add(g, h)), y.wrapping_add(S::LANES));
-        }
     }
 }
 
@@ -393,17 +316,10 @@ unsafe fn softmax<S: Simd>(s: S, y: *mut f32, outputs: usize) {
     // SAFETY: the outputs are the caller's, and exclusively so.
     let row = unsafe { std::slice::from_raw_parts_mut(y, outputs) };
     // NaN wins: a diverged net must not look healthy.
-    let max =
-        row.iter().fold(f32::NEG_INFINITY, |max, &x| if x > max || x.is_nan() { x } else { max });
-    let mut total = s.splat(0.0);
+    let max = row.iter().fold(f32::NEG_INFINITY, |m, &x| if x > m || x.is_nan() { x } else { m });
     for part in row.chunks_mut(S::LANES) {
-        let e = exp(s, s.sub(s.load_partial(part), s.splat(max)));
-        s.store_partial(e, part);
-        // Again, with zeros behind the outputs.
-        total = s.add(total, s.load_partial(part));
+        s.store_partial(exp_small(s, s.sub(s.load_partial(part), s.splat(max))), part);
     }
-    let factor = s.splat(1.0 / s.sum(total));
-    for part in row.chunks_mut(S::LANES) {
-        s.store_partial(s.mul(s.load_partial(part), factor), part);
-    }
+    let factor = 1.0 / row.iter().sum::<f32>();
+    row.iter_mut().for_each(|x| *x *= factor);
 }

@@ -3,6 +3,7 @@
 use super::tile::predict_tile;
 use super::{Batch, Targets};
 use crate::plan::{Plan, Step};
+use mlpc_kernels::gemm::Algorithm;
 use mlpc_kernels::single::{Ending, Layer, Packed};
 use mlpc_kernels::unary::Unary;
 use rayon::prelude::*;
@@ -15,8 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// calls allocate only while more of them run at once than ever before.
 ///
 /// A call of a few rows takes them one by one, with weights that were packed
-/// when the predictor was made; its outputs may differ from those of the same
-/// rows in a larger call in their last bits.
+/// when the predictor was made; the result is the same bits.
 #[derive(Debug, Clone)]
 pub struct Predict {
     shared: Arc<Shared>,
@@ -141,14 +141,15 @@ impl Predict {
     }
 }
 
-/// The network's layers, packed, where the plan is fused: then a layer is one
-/// step.
+/// The network's layers, packed, where the plan is fused (then a layer is one
+/// step) and sums in the order of our own kernels.
 fn pack(plan: &Plan, parameters: &[f32]) -> Option<Packed> {
     let tensor = |id: usize| &parameters[plan.tensors[id].range.clone()];
     let mut layers: Vec<Layer<'_>> = Vec::new();
     for step in &plan.predict.steps {
         match *step {
             Step::Load { .. } => {}
+            Step::Dense { algorithm, .. } if algorithm != Algorithm::Tiled => return None,
             Step::Dense { weight, bias, ending, .. } => {
                 let [outputs, inputs] = plan.tensors[weight].shape[..] else { return None };
                 let f = ending.map_or(Unary::Linear, |ending| ending.f);

@@ -140,16 +140,21 @@ impl Plan {
         let split = self.split_training(rows);
         let mflop = 6.0e-6 * self.parameters as f64 * rows as f64;
         let why = match split.shards {
-            _ if self.is_by_outputs() => "gradients are computed by outputs".to_owned(),
+            _ if self.is_by_outputs() => {
+                format!("{} parameters: their gradient is computed by outputs", self.parameters)
+            }
             1 if mflop * 1e6 < PARALLEL_FLOPS => "too little work for a second thread".to_owned(),
             _ => format!("a shard has at least {} rows", self.shard_rows()),
         };
+        let count = |n: usize, of: &str| format!("{n} {of}{}", if n == 1 { "" } else { "s" });
         format!(
-            "a batch of {rows}: about {mflop:.1} MFLOP, {} shard{} ({why}) of {} tile{}",
-            split.shards,
-            if split.shards == 1 { "" } else { "s" },
-            split.tiles,
-            if split.tiles == 1 { "" } else { "s" },
+            "a batch of {rows}: about {mflop:.1} MFLOP, {} ({why}) of {}; {}",
+            count(split.shards, "shard"),
+            count(split.tiles, "tile"),
+            match self.pays_threads(rows) {
+                true => "on all threads",
+                false => "on one thread",
+            }
         )
     }
 

@@ -2,6 +2,7 @@
 
 use super::{BufferId, Plan, Program, SlopeOf, Step};
 use crate::check::model::Activation;
+use mlpc_kernels::gemm::Algorithm;
 use mlpc_kernels::small::MOST_ROWS;
 use std::fmt::{self, Write as _};
 
@@ -22,7 +23,10 @@ impl fmt::Display for Plan {
             writeln!(f, "  {} [{shape}] at {}", tensor.name, tensor.range.start)?;
         }
         if self.small.is_some() {
-            writeln!(f, "small: a training step of up to {MOST_ROWS} rows is one kernel call")?;
+            writeln!(
+                f,
+                "small: a training step of up to {MOST_ROWS} rows is one kernel call, so is prediction"
+            )?;
         }
         self.program(f, "train", &self.train)?;
         self.program(f, "predict", &self.predict)
@@ -72,7 +76,7 @@ impl Plan {
                         }
                     };
                 }
-                let _ = write!(text, " ({})", algorithm.name());
+                let _ = write!(text, " ({})", self.why(weight, algorithm));
                 text
             }
             Step::Bias { bias, x, z } => format!("bias {} + {} -> {}", b(x), tensor(bias), b(z)),
@@ -105,7 +109,7 @@ impl Plan {
                     (Some(rows), Some(x)) => write!(text, ", {} <- {}", b(rows), b(x)),
                     (None, x) => x.map_or(Ok(()), |x| write!(text, ", {}", b(x))),
                 };
-                let _ = write!(text, " ({})", algorithm.name());
+                let _ = write!(text, " ({})", self.why(weight, algorithm));
                 text
             }
             Step::BiasGradient { bias, dz } => {
@@ -116,9 +120,26 @@ impl Plan {
                 if let Some(s) = s {
                     let _ = write!(text, ", times {}", slope(&s));
                 }
-                let _ = write!(text, " ({})", algorithm.name());
+                let _ = write!(text, " ({})", self.why(weight, algorithm));
                 text
             }
+        }
+    }
+
+    /// Who computes a product of a weight, and why where that is not the rule.
+    fn why(&self, weight: usize, algorithm: Algorithm) -> String {
+        let name = algorithm.name();
+        match (algorithm, &self.tensors[weight].shape[..]) {
+            (Algorithm::Dots, [outputs, inputs]) if inputs > outputs => {
+                format!("{name}: {outputs} outputs are too few to pack rows for")
+            }
+            (Algorithm::Dots, [_, inputs]) => {
+                format!("{name}: {inputs} inputs are too few to pack rows of")
+            }
+            (Algorithm::Matrixmultiply, _) => {
+                format!("{name}: a weight beyond the cache, without fused multiply-add")
+            }
+            _ => name.to_owned(),
         }
     }
 }

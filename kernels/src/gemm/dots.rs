@@ -143,22 +143,21 @@ impl Block<'_> {
             let x = x.as_ptr().wrapping_add(first * n + column * width);
             for lane in (0..width).step_by(S::LANES) {
                 let count = S::LANES.min(width - lane);
-                for j in 0..N {
-                    // SAFETY: `count` lanes from `lane` on are the feature's own.
-                    let load = |from: *const f32, feature: usize| unsafe {
-                        s.load_first(from.wrapping_add(feature * width + lane), count)
-                    };
-                    let x = Strip::only(s, j, load(x, j));
-                    s0 = s0.mul_add(s, load(dz, 0), x);
-                    if M > 1 {
-                        s1 = s1.mul_add(s, load(dz, 1), x);
-                    }
-                    if M > 2 {
-                        s2 = s2.mul_add(s, load(dz, 2), x);
-                    }
-                    if M > 3 {
-                        s3 = s3.mul_add(s, load(dz, 3), x);
-                    }
+                // SAFETY: `count` lanes from `lane` on are each feature's own.
+                let x: Strip<S, N> =
+                    unsafe { Strip::load_first(s, x.wrapping_add(lane), width, count) };
+                // SAFETY: the same of one of M features.
+                let dz =
+                    |i: usize| unsafe { s.load_first(dz.wrapping_add(i * width + lane), count) };
+                s0 = s0.mul_add(s, dz(0), x);
+                if M > 1 {
+                    s1 = s1.mul_add(s, dz(1), x);
+                }
+                if M > 2 {
+                    s2 = s2.mul_add(s, dz(2), x);
+                }
+                if M > 3 {
+                    s3 = s3.mul_add(s, dz(3), x);
                 }
             }
             first += width;

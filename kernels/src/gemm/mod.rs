@@ -19,7 +19,7 @@ mod naive;
 mod strip;
 mod tiled;
 
-pub(crate) use tiled::vectors;
+pub(crate) use tiled::{PART, vectors};
 
 use crate::layout::Tile;
 use crate::simd::{Isa, Op, Simd};

@@ -21,12 +21,19 @@ impl<S: Simd, const N: usize> Strip<S, N> {
         Strip { a: x, b: x, c: x, d: x }
     }
 
-    /// Vector `v`, and 0 beside it.
+    /// The first `n` lanes of N vectors that lie `stride` apart, zeros behind
+    /// them.
+    ///
+    /// # Safety
+    /// They must be valid for reading.
     #[inline(always)]
-    pub(super) fn only(s: S, v: usize, value: S::V) -> Self {
-        let zero = s.splat(0.0);
-        let pick = |at: usize| if at == v { value } else { zero };
-        Strip { a: pick(0), b: pick(1), c: pick(2), d: pick(3) }
+    pub(super) unsafe fn load_first(s: S, at: *const f32, stride: usize, n: usize) -> Self {
+        let load = |v: usize| match v < N {
+            // SAFETY: the caller vouches for n lanes of N vectors.
+            true => unsafe { s.load_first(at.wrapping_add(v * stride), n) },
+            false => s.splat(0.0),
+        };
+        Strip { a: load(0), b: load(1), c: load(2), d: load(3) }
     }
 
     /// N vectors that lie `stride` apart. Of the last one `last` lanes are

@@ -48,7 +48,7 @@ const MOST_ROWS: usize = 12;
 
 /// Rows of B in a part: a panel of 64 bytes' width of them takes 24 KB of a
 /// first-level cache of 32 KB. A part of k is one addition to C an element.
-const PART: usize = 384;
+pub(crate) const PART: usize = 384;
 
 /// Elements of A beyond which several blocks of columns use a block of A's
 /// rows before the next one is read: what the second-level cache holds with

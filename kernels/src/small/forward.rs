@@ -269,7 +269,13 @@ impl Op for Predict<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        predict(s, Twice(s), self);
+        // As many lanes as there is room for: a row's chain of dependent
+        // instructions is long, and independent ones fill the gaps.
+        if 4 * S::LANES <= MOST_ROWS {
+            predict(s, Twice(Twice(s)), self);
+        } else {
+            predict(s, Twice(s), self);
+        }
     }
 }
 
