@@ -115,10 +115,16 @@ impl Rows<'_> {
     /// What unsafe code relies on: the first `count` rows lie within
     /// the matrix.
     pub(crate) fn check(&self, count: usize) {
-        let held = self.data.len() / self.columns.max(1);
         let fits = match self.pick {
-            Pick::From(first) => first.checked_add(count).is_some_and(|end| end <= held),
-            Pick::Numbers(numbers) => numbers[..count].iter().all(|&row| (row as usize) < held),
+            // Without a division, which would take longer than a small step's sums.
+            Pick::From(first) => first
+                .checked_add(count)
+                .and_then(|rows| rows.checked_mul(self.columns))
+                .is_some_and(|end| end <= self.data.len()),
+            Pick::Numbers(numbers) => {
+                let held = self.data.len() / self.columns.max(1);
+                numbers[..count].iter().all(|&row| (row as usize) < held)
+            }
         };
         assert!(fits, "a row beyond the matrix");
     }

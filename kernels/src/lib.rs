@@ -13,6 +13,8 @@
 //!   bound; the family's one list makes it known to everybody else.
 //! - [`gemm`]: the three matrix products of a dense layer.
 //! - [`bytes`], [`map`]: finding the delimiters of a text, mapping a file.
+//! - [`single`], [`small`]: whole networks in one call, for single rows and for
+//!   networks of a few neurons.
 //! - [`table`]: every operation under every instruction set, with its oracle
 //!   and inputs: what tests, benches and `mlpc bench --kernels` loop over.
 //! - [`peak`]: what the CPU could do at most, for comparison.

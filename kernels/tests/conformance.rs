@@ -241,10 +241,8 @@ fn check_product(isa: Isa, [m, n, k]: [usize; 3], panel: usize, start: usize) {
     // Padding lanes hold 0 in one of the factors.
     let features = m + 3;
     let mut dz = noise(1, features * tile.width);
-    for at in 0..dz.len() {
-        if tile.lane(features, at) >= k {
-            dz[at] = 0.0;
-        }
+    for (_, dz) in dz.iter_mut().enumerate().filter(|(at, _)| tile.lane(features, *at) >= k) {
+        *dz = 0.0;
     }
     let (a, b) = (noise(1, m * k), noise(2, (n + 2) * tile.width));
     let lefts = [

@@ -178,6 +178,9 @@ pub(super) fn predict_tile(
     arena: &mut [f32],
     out: &mut [f32],
 ) {
+    if let Some(net) = &plan.small {
+        return net.predict(plan.options.isa, parameters, features, out);
+    }
     let rows = features.len() / plan.inputs;
     let tile = plan.tile(rows);
     let program = &plan.predict;

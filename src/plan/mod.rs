@@ -154,7 +154,7 @@ pub struct SlopeOf {
     pub kept: bool,
 }
 
-/// A step of a tile. Buffers are tiles ([`Tile`](mlpc_kernels::layout::Tile)).
+/// A step of a tile. Buffers are tiles ([`Tile`]).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Step {
     /// Rows of the batch, as they lie, to a tile.

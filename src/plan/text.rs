@@ -23,7 +23,10 @@ impl fmt::Display for Plan {
             writeln!(f, "  {} [{shape}] at {}", tensor.name, tensor.range.start)?;
         }
         if self.small.is_some() {
-            writeln!(f, "small: a training step of up to {MOST_ROWS} rows is one kernel call")?;
+            writeln!(
+                f,
+                "small: a training step of up to {MOST_ROWS} rows is one kernel call, so is prediction"
+            )?;
         }
         self.program(f, "train", &self.train)?;
         self.program(f, "predict", &self.predict)

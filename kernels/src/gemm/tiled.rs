@@ -157,7 +157,7 @@ impl Op for Tiled<'_> {
                         tail_at: data.as_ptr(),
                     },
                     Left::Tile { data, tile, features, first: feature } => {
-                        Source::of_tile(data, tile, features, first..last).from_row(feature)
+                        Source::of_tile(data, tile, features, first..last).at_row(feature)
                     }
                 };
                 if let (true, Left::Strided { data, row_stride, column_stride }) = (copies, a) {
@@ -199,7 +199,7 @@ impl Op for Tiled<'_> {
                                 column: take,
                                 ..source
                             },
-                            false => source.from_row(row),
+                            false => source.at_row(row),
                         };
                         let blocks = Blocks {
                             count: (group_end - group) / width,
@@ -282,7 +282,7 @@ impl Source {
 
     /// The same from another row on.
     #[inline(always)]
-    fn from_row(self, row: usize) -> Source {
+    fn at_row(self, row: usize) -> Source {
         Source {
             at: self.at.wrapping_add(row * self.row),
             tail_at: self.tail_at.wrapping_add(row * self.tail_row),
@@ -395,9 +395,10 @@ macro_rules! register_tiles {
                             }
                             let mut a = at;
                             for _ in 0..run {
-                                // SAFETY: NV vectors of B's row l.
-                                let b_row: Strip<S, NV> =
-                                    unsafe { Strip::load::<MASKED>(s, b, S::LANES, last) };
+                                let b_row = {
+                                    // SAFETY: NV vectors of B's row l.
+                                    unsafe { Strip::<S, NV>::load::<MASKED>(s, b, S::LANES, last) }
+                                };
                                 $(
                                     // SAFETY: A[row + $i][l] is in its slice.
                                     let factor = unsafe { *a.wrapping_add($i * row) };
@@ -409,15 +410,17 @@ macro_rules! register_tiles {
                             at = at.wrapping_add(self.a.jump);
                             runs -= 1;
                         }
-                        // SAFETY: NV vectors of each of C's rows, and C is
-                        // borrowed exclusively.
-                        $(unsafe {
+                        $({
                             let mut sum = $r;
-                            if matches!(self.start, Start::C) {
-                                let c = Strip::load::<MASKED>(s, c_row($i), S::LANES, last);
-                                sum = sum.add(s, c);
+                            // SAFETY: NV vectors of C's row, and C is borrowed
+                            // exclusively.
+                            unsafe {
+                                if matches!(self.start, Start::C) {
+                                    let c = Strip::load::<MASKED>(s, c_row($i), S::LANES, last);
+                                    sum = sum.add(s, c);
+                                }
+                                sum.store::<MASKED>(s, c_row($i), last);
                             }
-                            sum.store::<MASKED>(s, c_row($i), last);
                         })*
                     })*
                     _ => unreachable!("blocks have 1 to {} rows", rows::<S>(NV)),

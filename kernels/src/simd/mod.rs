@@ -187,6 +187,19 @@ pub trait Simd: Copy + Send + Sync + 'static {
         }
         self.load(&lanes)
     }
+    /// Lane i ← the element at `from` + i·`stride`.
+    ///
+    /// # Safety
+    /// These `LANES` elements must be valid for reading.
+    #[inline(always)]
+    unsafe fn load_strided(self, from: *const f32, stride: usize) -> Self::V {
+        let mut lanes = [0.0; MOST_LANES];
+        for (i, lane) in lanes.iter_mut().enumerate().take(Self::LANES) {
+            // SAFETY: the caller's promise, and i < LANES.
+            *lane = unsafe { *from.add(i * stride) };
+        }
+        self.load(&lanes)
+    }
     /// Every lane through a scalar function: for the few places where speed
     /// does not matter.
     fn map(self, a: Self::V, f: impl Fn(f32) -> f32) -> Self::V;

@@ -163,6 +163,14 @@ impl<S: Simd> Simd for Twice<S> {
         unsafe { (self.0.gather(rows, at), self.0.gather(rows.add(S::LANES), at)) }
     }
     #[inline(always)]
+    unsafe fn load_strided(self, from: *const f32, stride: usize) -> Self::V {
+        // SAFETY: the caller vouches for the lanes of both halves.
+        unsafe {
+            let second = from.add(S::LANES * stride);
+            (self.0.load_strided(from, stride), self.0.load_strided(second, stride))
+        }
+    }
+    #[inline(always)]
     unsafe fn transpose8(self, from: [*const f32; 8], to: *mut f32, to_stride: usize) {
         // SAFETY: the caller's promise is the same.
         unsafe { self.0.transpose8(from, to, to_stride) }

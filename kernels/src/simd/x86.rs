@@ -308,6 +308,11 @@ impl Simd for Avx2 {
         unsafe { gather8(rows, at) }
     }
     #[inline(always)]
+    unsafe fn load_strided(self, from: *const f32, stride: usize) -> __m256 {
+        // SAFETY: the token; the caller vouches for 8 elements.
+        unsafe { strided8(from, stride) }
+    }
+    #[inline(always)]
     fn map(self, a: __m256, f: impl Fn(f32) -> f32) -> __m256 {
         let mut lanes = [0.0; 8];
         self.store(a, &mut lanes);
@@ -431,6 +436,15 @@ impl Simd for Avx512 {
         }
     }
     #[inline(always)]
+    unsafe fn load_strided(self, from: *const f32, stride: usize) -> __m512 {
+        // SAFETY: the token, which includes AVX2; the caller vouches for 16
+        // elements.
+        unsafe {
+            let (low, high) = (strided8(from, stride), strided8(from.add(8 * stride), stride));
+            _mm512_insertf32x8::<1>(_mm512_castps256_ps512(low), high)
+        }
+    }
+    #[inline(always)]
     fn map(self, a: __m512, f: impl Fn(f32) -> f32) -> __m512 {
         let mut lanes = [0.0; 16];
         self.store(a, &mut lanes);
@@ -489,6 +503,19 @@ unsafe fn gather8(rows: *const *const f32, at: usize) -> __m256 {
     // SAFETY: the caller's promise.
     unsafe {
         let x = |i: usize| *(*rows.add(i)).add(at);
+        _mm256_setr_ps(x(0), x(1), x(2), x(3), x(4), x(5), x(6), x(7))
+    }
+}
+
+/// The elements at `from` + i·`stride` for i < 8.
+///
+/// # Safety
+/// The CPU has AVX; these elements are valid for reading.
+#[inline(always)]
+unsafe fn strided8(from: *const f32, stride: usize) -> __m256 {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let x = |i: usize| *from.add(i * stride);
         _mm256_setr_ps(x(0), x(1), x(2), x(3), x(4), x(5), x(6), x(7))
     }
 }

@@ -269,7 +269,13 @@ impl Op for Predict<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        predict(s, Twice(s), self);
+        // As many lanes as there is room for: a row's chain of dependent
+        // instructions is long, and independent ones fill the gaps.
+        if 4 * S::LANES <= MOST_ROWS {
+            predict(s, Twice(Twice(s)), self);
+        } else {
+            predict(s, Twice(s), self);
+        }
     }
 }
 
@@ -287,7 +293,16 @@ fn predict<S: Simd, W: Simd>(s: S, w: W, of: Predict<'_>) {
         // from `first` on are within features and out, and a network's
         // slots within `Slots`.
         unsafe {
-            load(w, &Lanes::new(w, features, first, count), features.columns, slots.add(W::LANES));
+            let (columns, x) = (features.columns, slots.add(W::LANES));
+            if count == W::LANES && columns < BLOCK {
+                let start = features.at(first);
+                for column in 0..columns {
+                    let lanes = w.load_strided(start.add(column), columns);
+                    w.store_ptr(lanes, x.add(column * W::LANES));
+                }
+            } else {
+                load(w, &Lanes::new(w, features, first, count), columns, x);
+            }
             for layer in &net.layers {
                 sums(w, layer, parameters.as_ptr(), slots, layer.y);
                 match layer.ending {

@@ -116,7 +116,7 @@ impl Net {
             return None;
         }
         let (mut parameters, mut x, mut width) = (0usize, 1, first.inputs);
-        let mut slots = 1 + width;
+        let mut slots = width.checked_add(1)?;
         let mut placed = Vec::with_capacity(layers.len());
         let mut factors = Vec::new();
         for (i, layer) in layers.iter().enumerate() {
