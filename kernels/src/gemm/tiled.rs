@@ -50,6 +50,9 @@ const MOST_ROWS: usize = 12;
 /// first-level cache of 32 KB. A part of k is one addition to C an element.
 pub(crate) const PART: usize = 384;
 
+/// Elements of A that the first-level cache holds, however they are read.
+const SMALL: usize = 8 * 1024;
+
 /// Elements of A beyond which several blocks of columns use a block of A's
 /// rows before the next one is read: what the second-level cache holds with
 /// room for B.
@@ -87,7 +90,7 @@ impl Op for Tiled<'_> {
             // A's columns are copied together first where they lie lines
             // apart and enough columns of C use the copy.
             Left::Strided { row_stride, column_stride, .. } => {
-                (1, row_stride == 1 && column_stride >= 64 && k >= 64 && n >= 64)
+                (1, row_stride == 1 && column_stride >= 64 && k >= 64 && n >= 64 && m * k > SMALL)
             }
         };
         let parts = k.div_ceil((PART / unit).max(1) * unit).max(1);
