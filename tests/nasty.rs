@@ -293,7 +293,8 @@ fn a_file_without_permission() {
     assert!(outcome.contains("no permission to read `t.csv`"), "{outcome}");
 }
 
-/// A text that comes through a pipe can be read twice all the same.
+/// A text that comes through a pipe can be read twice all the same, and the
+/// pipe is opened once: whoever writes into it must not see it closed.
 #[cfg(unix)]
 #[test]
 fn a_named_pipe() {
@@ -301,13 +302,15 @@ fn a_named_pipe() {
     let path = folder.path().join("pipe");
     let made = std::process::Command::new("mkfifo").arg(&path).status().unwrap();
     assert!(made.success());
-    let writer = {
-        let path = path.clone();
-        std::thread::spawn(move || std::fs::write(path, long("x,y\n")).unwrap())
-    };
-    let table = Table::read(&path);
-    writer.join().unwrap();
-    let table = table.unwrap();
+    let (done, written) = std::sync::mpsc::channel();
+    let writer = path.clone();
+    std::thread::spawn(move || done.send(std::fs::write(writer, long("x,y\n"))).unwrap());
+    let (done, read) = std::sync::mpsc::channel();
+    std::thread::spawn(move || done.send(Table::read(&path)).unwrap());
+    // A pipe that was opened twice may never end.
+    let patience = std::time::Duration::from_secs(60);
+    written.recv_timeout(patience).expect("the writer ends").expect("all was read");
+    let table = read.recv_timeout(patience).expect("the reader ends").unwrap();
     assert_eq!(table.rows(), 60_001);
     assert_eq!(table.column("a").unwrap().cell(60_000), "x");
     assert_eq!(table.column("a").unwrap().cell(7), "7");

@@ -76,7 +76,9 @@ impl Input {
     /// temporary file.
     pub(crate) fn replayable(self) -> Result<Input, Diagnostics> {
         let again = match &self {
-            Input::File(path) => !open_file(path)?.metadata().is_ok_and(|data| data.is_file()),
+            // Not by opening it: a pipe that is opened and closed again breaks
+            // whoever writes into it.
+            Input::File(path) => path.metadata().is_ok_and(|data| !data.is_file()),
             Input::Stdin => true,
             Input::Memory { .. } | Input::Spooled { .. } => false,
         };
