@@ -15,7 +15,7 @@ use std::time::Instant;
 
 const RUNS: usize = 5;
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     let mut arguments = std::env::args().skip(1);
     let (Some(model), Some(data)) = (arguments.next(), arguments.next()) else {
         return Err("usage: read MODEL.mlp DATA [THREADS]".into());

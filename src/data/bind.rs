@@ -75,6 +75,7 @@ impl Targets {
 
 impl Dataset {
     /// Binds a table to a model, with at most [`DEFAULT_LIMIT`] bytes of inputs.
+    /// Work is done on the threads of the current rayon pool.
     pub fn bind(table: &Table, model: &Model) -> Result<Dataset, Diagnostics> {
         Dataset::bind_within(table, model, DEFAULT_LIMIT)
     }

@@ -3,8 +3,9 @@
 use super::cell::{self, Cell};
 use super::date;
 use super::table::{Column, Text, Values};
+use foldhash::fast::RandomState;
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// The distinct values of a column of categories: the levels of an input, the
 /// classes of a target. The index of a name is its code.
@@ -39,11 +40,13 @@ impl Labels {
                     Values::Dates(_) => LabelKind::Date,
                     _ => LabelKind::Number,
                 };
-                let mut distinct: Vec<f64> =
-                    rows.iter().map(|&r| numbers[r as usize]).filter(|x| !x.is_nan()).collect();
+                // −0 and 0 compare equal, as a cell compares with a name:
+                // adding 0 turns one into the other.
+                let present = rows.iter().map(|&r| numbers[r as usize]).filter(|x| !x.is_nan());
+                let distinct: HashSet<u64, RandomState> =
+                    present.map(|x| (x + 0.0).to_bits()).collect();
+                let mut distinct: Vec<f64> = distinct.into_iter().map(f64::from_bits).collect();
                 distinct.sort_by(f64::total_cmp);
-                // −0 and 0 compare equal, as a cell compares with a name.
-                distinct.dedup_by(|a, b| a == b);
                 let names = distinct.into_iter().map(|x| name_of(kind, x)).collect();
                 Labels { kind, names }
             }
@@ -101,10 +104,15 @@ impl Lookup {
     /// missing or none of the names.
     pub(crate) fn codes(&self, column: &Column, rows: &[u32]) -> Vec<u32> {
         match &column.values {
-            Values::Numbers(numbers) | Values::Dates(numbers) => rows
-                .iter()
-                .map(|&row| self.number(numbers[row as usize]).unwrap_or(Text::MISSING))
-                .collect(),
+            Values::Numbers(numbers) | Values::Dates(numbers) => {
+                // Each number is put into words once.
+                let mut known: HashMap<u64, u32, RandomState> = HashMap::default();
+                let mut code = |x: f64| {
+                    let new = || self.number(x).unwrap_or(Text::MISSING);
+                    *known.entry(x.to_bits()).or_insert_with(new)
+                };
+                rows.iter().map(|&row| code(numbers[row as usize])).collect()
+            }
             Values::Text(text) => {
                 let of_level: Vec<u32> = text
                     .levels

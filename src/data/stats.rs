@@ -2,58 +2,63 @@
 
 use crate::check::model::{Missing, Scale};
 
-/// The present values of a column, in ascending order where asked for.
+/// The present values of a column, walked over again for every statistic: a
+/// column of a table beyond memory is never copied.
 #[derive(Debug)]
-pub(crate) struct Stats {
-    values: Vec<f64>,
-    sorted: bool,
+pub(crate) struct Stats<I> {
+    values: I,
+    count: usize,
+    range: (f64, f64),
+    mean: f64,
 }
 
-impl Stats {
+impl<I: Iterator<Item = f64> + Clone> Stats<I> {
     /// `values` holds no NaN.
-    pub(crate) fn new(values: Vec<f64>) -> Self {
-        Stats { values, sorted: false }
+    pub(crate) fn new(values: I) -> Self {
+        let (mut count, mut sum) = (0, 0.0);
+        let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
+        for x in values.clone() {
+            (count, sum) = (count + 1, sum + x);
+            (low, high) = (low.min(x), high.max(x));
+        }
+        let n = count.max(1) as f64;
+        let mean = sum / n;
+        // A second pass takes away what rounding left in a long sum.
+        let mean = mean + values.clone().map(|x| x - mean).sum::<f64>() / n;
+        let range = if low <= high { (low, high) } else { (0.0, 0.0) };
+        Stats { values, count, range, mean }
     }
 
     pub(crate) fn min_max(&self) -> (f64, f64) {
-        let start = (f64::INFINITY, f64::NEG_INFINITY);
-        let (low, high) = self.values.iter().fold(start, |(l, h), &x| (l.min(x), h.max(x)));
-        if low <= high { (low, high) } else { (0.0, 0.0) }
+        self.range
     }
 
     /// The mean; 0 of nothing.
     pub(crate) fn mean(&self) -> f64 {
-        let n = self.values.len().max(1) as f64;
-        let mean = self.values.iter().sum::<f64>() / n;
-        // A second pass takes away what rounding left in a long sum.
-        mean + self.values.iter().map(|x| x - mean).sum::<f64>() / n
+        self.mean
     }
 
     /// The standard deviation of the values as a population (divided by n).
     fn deviation(&self) -> f64 {
-        let mean = self.mean();
-        let sum: f64 = self.values.iter().map(|x| (x - mean) * (x - mean)).sum();
-        (sum / self.values.len().max(1) as f64).sqrt()
+        let mean = self.mean;
+        let sum: f64 = self.values.clone().map(|x| (x - mean) * (x - mean)).sum();
+        (sum / self.count.max(1) as f64).sqrt()
     }
 
     /// A quantile with linear interpolation, as numpy has it; 0 of nothing.
-    fn quantile(&mut self, q: f64) -> f64 {
-        if self.values.is_empty() {
+    fn quantile(&self, q: f64) -> f64 {
+        if self.count == 0 {
             return 0.0;
         }
-        if !self.sorted {
-            self.values.sort_unstable_by(f64::total_cmp);
-            self.sorted = true;
-        }
-        let at = q * (self.values.len() - 1) as f64;
+        let at = q * (self.count - 1) as f64;
         let (low, part) = (at.floor() as usize, at.fract());
-        let (a, b) = (self.values[low], self.values[(low + 1).min(self.values.len() - 1)]);
+        let (a, b) = select(self.values.clone(), self.count, low);
         a + part * (b - a)
     }
 
     /// The number that takes a missing one's place. Where a policy has none,
     /// prediction still needs one, and takes the median.
-    pub(crate) fn fill(&mut self, missing: Missing) -> f64 {
+    pub(crate) fn fill(&self, missing: Missing) -> f64 {
         match missing {
             Missing::Mean => self.mean(),
             Missing::Zero => 0.0,
@@ -63,7 +68,7 @@ impl Stats {
 
     /// `(offset, scale)` of x ↦ (x − offset) / scale. A column that does not
     /// vary is divided by 1.
-    pub(crate) fn scaling(&mut self, scale: Scale) -> (f64, f64) {
+    pub(crate) fn scaling(&self, scale: Scale) -> (f64, f64) {
         let (offset, scale) = match scale {
             Scale::None => return (0.0, 1.0),
             Scale::Standard => (self.mean(), self.deviation()),
@@ -83,12 +88,98 @@ impl Stats {
     }
 }
 
+/// The value of this rank, counted from 0 in ascending order, and the next
+/// one; the last has itself as the next.
+///
+/// Values are sorted as whole numbers in the order of [`f64::total_cmp`], 16
+/// bits at a time: a pass counts those that begin as the wanted one does, by
+/// what follows, until so few are left that they can be taken out and sorted.
+fn select(values: impl Iterator<Item = f64> + Clone, count: usize, rank: usize) -> (f64, f64) {
+    const FEW: usize = 1 << 14;
+    const BITS: u32 = 16;
+    let (mut prefix, mut known, mut before, mut inside) = (0u64, 0u32, 0, count);
+    let begins = |key: u64, prefix: u64, known: u32| known == 0 || key >> (64 - known) == prefix;
+    let keys = values.map(key_of);
+    while inside > FEW && known < 64 {
+        let mut counts = vec![0usize; 1 << BITS];
+        let shift = 64 - known - BITS;
+        let mask = (1u64 << BITS) - 1;
+        for key in keys.clone().filter(|&key| begins(key, prefix, known)) {
+            counts[(key >> shift & mask) as usize] += 1;
+        }
+        for (bits, &n) in counts.iter().enumerate() {
+            if rank < before + n {
+                (prefix, known, inside) = (prefix << BITS | bits as u64, known + BITS, n);
+                break;
+            }
+            before += n;
+        }
+    }
+    let next_after = |most: u64| keys.clone().filter(|&key| key > most).min();
+    if known == 64 {
+        // They are all the same.
+        let next =
+            if rank + 1 < before + inside { prefix } else { next_after(prefix).unwrap_or(prefix) };
+        return (value_of(prefix), value_of(next));
+    }
+    let mut few: Vec<u64> = keys.clone().filter(|&key| begins(key, prefix, known)).collect();
+    few.sort_unstable();
+    let (at, last) = (rank - before, few.len() - 1);
+    let next = match at < last {
+        true => few[at + 1],
+        false => next_after(few[last]).unwrap_or(few[last]),
+    };
+    (value_of(few[at]), value_of(next))
+}
+
+/// A whole number for a number: ascending as [`f64::total_cmp`] has it.
+fn key_of(x: f64) -> u64 {
+    let bits = x.to_bits();
+    if bits >> 63 == 1 { !bits } else { bits | 1 << 63 }
+}
+
+/// The number of [`key_of`].
+fn value_of(key: u64) -> f64 {
+    f64::from_bits(if key >> 63 == 1 { key & !(1 << 63) } else { !key })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
-    fn stats(values: &[f64]) -> Stats {
-        Stats::new(values.to_vec())
+    fn stats(values: &[f64]) -> Stats<impl Iterator<Item = f64> + Clone> {
+        Stats::new(values.iter().copied())
+    }
+
+    proptest! {
+        /// The values that sorting puts there, few and many, alike and not.
+        #[test]
+        fn selection_is_that_of_sorting(
+            distinct in prop::collection::vec(-1e3..1e3f64, 1..50),
+            repeated in 1usize..2_000,
+            at in 0.0..1.0f64,
+        ) {
+            let near = |i: usize| f64::from_bits(distinct[i % distinct.len()].to_bits() + i as u64 % 7);
+            let values: Vec<f64> = (0..distinct.len() * repeated).map(near).collect();
+            let mut sorted = values.clone();
+            sorted.sort_by(f64::total_cmp);
+            let rank = (at * values.len() as f64) as usize;
+            let next = (rank + 1).min(values.len() - 1);
+            let found = select(values.iter().copied(), values.len(), rank);
+            prop_assert_eq!(found, (sorted[rank], sorted[next]));
+        }
+    }
+
+    #[test]
+    fn many_that_are_the_same_are_selected_from() {
+        let mut values = vec![2.5; 100_000];
+        values.extend([-1.0, 7.0, 9.0]);
+        let of = |rank| select(values.iter().copied(), values.len(), rank);
+        assert_eq!((of(0), of(1)), ((-1.0, 2.5), (2.5, 2.5)));
+        assert_eq!((of(100_000), of(100_001)), ((2.5, 7.0), (7.0, 9.0)));
+        assert_eq!(of(100_002), (9.0, 9.0));
+        assert_eq!(stats(&values).scaling(Scale::Robust), (2.5, 1.0));
     }
 
     // The numbers are those of numpy: mean, std, percentile.

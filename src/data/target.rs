@@ -192,7 +192,7 @@ impl Bound<'_> {
             for column in &self.columns {
                 let Values::Numbers(numbers) = &column.values else { continue };
                 let present = self.kept.iter().map(|&row| numbers[row as usize]);
-                let (low, high) = Stats::new(present.collect()).min_max();
+                let (low, high) = Stats::new(present).min_max();
                 if low >= 0.0 && high <= 1.0 {
                     continue;
                 }
@@ -242,7 +242,7 @@ impl Bound<'_> {
                     continue;
                 }
             };
-            let mut stats = Stats::new(self.train.iter().map(|&r| numbers[r as usize]).collect());
+            let stats = Stats::new(self.train.iter().map(|&r| numbers[r as usize]));
             let (offset, scale) = stats.scaling(scale);
             if !(offset.is_finite() && scale.is_finite()) {
                 errors.push(too_spread(self.table, column));
