@@ -46,7 +46,7 @@ pub(super) fn fit_columns(
         let column = &table.columns[i];
         let mut fitted = Fitted { errors: Vec::new(), notes: Vec::new(), column: None };
         fitted.errors.extend(unusable_cells(table, column, data, *kind, kept));
-        let missing = train.iter().filter(|&&row| column.is_missing(row as usize)).count();
+        let missing = column.values.missing_in(train);
         let indicator = data.missing_indicator && missing > 0 && missing < train.len();
         let encoding = match (&column.values, kind) {
             (Values::Numbers(numbers), Kind::Number) => {

@@ -9,7 +9,10 @@ pub(crate) struct Stats<I> {
     values: I,
     count: usize,
     range: (f64, f64),
+    /// 0 of nothing.
     mean: f64,
+    /// The standard deviation of the values as a population (divided by n).
+    deviation: f64,
 }
 
 impl<I: Iterator<Item = f64> + Clone> Stats<I> {
@@ -17,32 +20,27 @@ impl<I: Iterator<Item = f64> + Clone> Stats<I> {
     pub(crate) fn new(values: I) -> Self {
         let (mut count, mut sum) = (0, 0.0);
         let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
-        for x in values.clone() {
+        values.clone().for_each(|x| {
             (count, sum) = (count + 1, sum + x);
-            (low, high) = (low.min(x), high.max(x));
-        }
+            low = if x < low { x } else { low };
+            high = if x > high { x } else { high };
+        });
         let n = count.max(1) as f64;
-        let mean = sum / n;
+        let about = sum / n;
         // A second pass takes away what rounding left in a long sum.
-        let mean = mean + values.clone().map(|x| x - mean).sum::<f64>() / n;
+        let (mut rest, mut squares) = (0.0, 0.0);
+        values.clone().for_each(|x| {
+            let apart = x - about;
+            (rest, squares) = (rest + apart, squares + apart * apart);
+        });
+        let rest = rest / n;
+        let deviation = (squares / n - rest * rest).max(0.0).sqrt();
         let range = if low <= high { (low, high) } else { (0.0, 0.0) };
-        Stats { values, count, range, mean }
+        Stats { values, count, range, mean: about + rest, deviation }
     }
 
     pub(crate) fn min_max(&self) -> (f64, f64) {
         self.range
-    }
-
-    /// The mean; 0 of nothing.
-    pub(crate) fn mean(&self) -> f64 {
-        self.mean
-    }
-
-    /// The standard deviation of the values as a population (divided by n).
-    fn deviation(&self) -> f64 {
-        let mean = self.mean;
-        let sum: f64 = self.values.clone().map(|x| (x - mean) * (x - mean)).sum();
-        (sum / self.count.max(1) as f64).sqrt()
     }
 
     /// A quantile with linear interpolation, as numpy has it; 0 of nothing.
@@ -60,7 +58,7 @@ impl<I: Iterator<Item = f64> + Clone> Stats<I> {
     /// prediction still needs one, and takes the median.
     pub(crate) fn fill(&self, missing: Missing) -> f64 {
         match missing {
-            Missing::Mean => self.mean(),
+            Missing::Mean => self.mean,
             Missing::Zero => 0.0,
             Missing::Median | Missing::Drop | Missing::Error => self.quantile(0.5),
         }
@@ -71,7 +69,7 @@ impl<I: Iterator<Item = f64> + Clone> Stats<I> {
     pub(crate) fn scaling(&self, scale: Scale) -> (f64, f64) {
         let (offset, scale) = match scale {
             Scale::None => return (0.0, 1.0),
-            Scale::Standard => (self.mean(), self.deviation()),
+            Scale::Standard => (self.mean, self.deviation),
             Scale::MinMax => {
                 let (low, high) = self.min_max();
                 (low, high - low)
@@ -91,45 +89,50 @@ impl<I: Iterator<Item = f64> + Clone> Stats<I> {
 /// The value of this rank, counted from 0 in ascending order, and the next
 /// one; the last has itself as the next.
 ///
-/// Values are sorted as whole numbers in the order of [`f64::total_cmp`], 16
-/// bits at a time: a pass counts those that begin as the wanted one does, by
-/// what follows, until so few are left that they can be taken out and sorted.
+/// A sample says between which two values they lie; one pass counts what is
+/// below and takes out what is between, which is little. Where the sample has
+/// misled, the walk begins again with what it did not see in mind.
 fn select(values: impl Iterator<Item = f64> + Clone, count: usize, rank: usize) -> (f64, f64) {
-    const FEW: usize = 1 << 14;
-    const BITS: u32 = 16;
-    let (mut prefix, mut known, mut before, mut inside) = (0u64, 0u32, 0, count);
-    let begins = |key: u64, prefix: u64, known: u32| known == 0 || key >> (64 - known) == prefix;
+    /// A sample of this size leaves a few per cent of the values between.
+    const SAMPLE: usize = 4096;
     let keys = values.map(key_of);
-    while inside > FEW && known < 64 {
-        let mut counts = vec![0usize; 1 << BITS];
-        let shift = 64 - known - BITS;
-        let mask = (1u64 << BITS) - 1;
-        for key in keys.clone().filter(|&key| begins(key, prefix, known)) {
-            counts[(key >> shift & mask) as usize] += 1;
-        }
-        for (bits, &n) in counts.iter().enumerate() {
-            if rank < before + n {
-                (prefix, known, inside) = (prefix << BITS | bits as u64, known + BITS, n);
-                break;
+    let step = count.div_ceil(SAMPLE).max(1);
+    let mut sample: Vec<u64> = keys.clone().step_by(step).collect();
+    sample.sort_unstable();
+    // The rank in the sample is off by at most half the root of its size, by
+    // one standard deviation; four of them are hardly ever exceeded.
+    let reach = 2 * sample.len().isqrt() + 1;
+    let at = rank / step;
+    let mut low = at.checked_sub(reach).map_or(0, |at| sample[at]);
+    let mut high = sample.get(at + 1 + reach).map_or(u64::MAX, |key| *key);
+    loop {
+        let (mut below, mut lowest, mut highest) = (0, 0, 0);
+        let mut between = Vec::new();
+        keys.clone().for_each(|key| {
+            if key > low && key < high {
+                between.push(key);
             }
-            before += n;
+            below += usize::from(key < low);
+            lowest += usize::from(key == low);
+            highest += usize::from(key == high && high != low);
+        });
+        let inside = lowest + between.len() + highest;
+        if rank < below {
+            (low, high) = (0, low);
+            continue;
         }
+        let wanted = (rank + 1).min(count - 1);
+        if wanted >= below + inside {
+            (low, high) = (if rank < below + inside { low } else { high }, u64::MAX);
+            continue;
+        }
+        between.sort_unstable();
+        let of = |rank: usize| match (rank - below).checked_sub(lowest) {
+            None => value_of(low),
+            Some(at) => value_of(between.get(at).copied().unwrap_or(high)),
+        };
+        return (of(rank), of(wanted));
     }
-    let next_after = |most: u64| keys.clone().filter(|&key| key > most).min();
-    if known == 64 {
-        // They are all the same.
-        let next =
-            if rank + 1 < before + inside { prefix } else { next_after(prefix).unwrap_or(prefix) };
-        return (value_of(prefix), value_of(next));
-    }
-    let mut few: Vec<u64> = keys.clone().filter(|&key| begins(key, prefix, known)).collect();
-    few.sort_unstable();
-    let (at, last) = (rank - before, few.len() - 1);
-    let next = match at < last {
-        true => few[at + 1],
-        false => next_after(few[last]).unwrap_or(few[last]),
-    };
-    (value_of(few[at]), value_of(next))
 }
 
 /// A whole number for a number: ascending as [`f64::total_cmp`] has it.
