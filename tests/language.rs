@@ -6,6 +6,7 @@
 use mlpc::check::model::*;
 use mlpc::check::{Limits, check};
 use mlpc::diag::{Sources, Span, render};
+use mlpc::inputs::Layout;
 use mlpc::syntax::parse;
 use mlpc_kernels::hyper::{Hyper, MAX, Range};
 use proptest::prelude::*;
@@ -251,7 +252,7 @@ fn a_number_may_touch_an_arrow() {
 fn the_resolved_text_holds_every_width() {
     let text = "input auto -> repeat 2 ( dense 4 relu ) -> dense auto softmax";
     let model = mlpc::compile(text).unwrap();
-    let network = model.network(Some(5), Some(3), &Limits::default()).unwrap();
+    let network = model.network(Some(&Layout::of_dense(5)), Some(3), &Limits::default()).unwrap();
     insta::assert_snapshot!(model.describe(Some(&network)));
     let again = mlpc::compile(&model.resolved_text(&network)).unwrap();
     assert_eq!(again.network(None, None, &Limits::default()).unwrap(), network);

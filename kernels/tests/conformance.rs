@@ -85,7 +85,7 @@ fn rows_of_an_isa() -> usize {
         _ => 3,
     };
     let products: usize = Algorithm::ALL.iter().map(products).sum();
-    let others = 2 + Move::ALL.len(); // multiply, sum_features
+    let others = 4 + Move::ALL.len(); // multiply, sum_features, gather, scatter
     unary + losses + softmax + OptimizerKind::ALL.len() + products + others
 }
 

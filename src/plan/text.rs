@@ -22,6 +22,7 @@ impl fmt::Display for Plan {
             let shape = tensor.shape.iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
             writeln!(f, "  {} [{shape}] at {}", tensor.name, tensor.range.start)?;
         }
+        self.categories(f)?;
         if self.small.is_some() {
             writeln!(
                 f,
@@ -62,8 +63,32 @@ impl Plan {
                 let rows = rows.map_or(String::new(), |rows| format!(", {}", b(rows)));
                 format!("load -> {}{rows}", b(x))
             }
-            Step::Dense { weight, bias, x, z, ending, algorithm } => {
+            Step::Gather { table, bias, to, first } => {
+                let table = &self.tables[table];
+                let mut text = format!("gather {}", tensor(table.tensor));
+                if let Some(bias) = bias {
+                    let _ = write!(text, " + {}", tensor(bias));
+                }
+                let _ = write!(text, " -> {}", b(to));
+                if table.width < program.buffers[to].width {
+                    let _ = write!(text, " from {first} on");
+                }
+                text
+            }
+            Step::Scatter { table, from, rows, first } => {
+                let table = &self.tables[table];
+                let name = tensor(table.tensor);
+                let mut text = format!("scatter {name} from {} <- {}", b(rows), b(from));
+                if table.width < program.buffers[from].width {
+                    let _ = write!(text, " from {first} on");
+                }
+                text
+            }
+            Step::Dense { weight, bias, x, z, onto, ending, algorithm } => {
                 let mut text = format!("dense {} {}", tensor(weight), b(x));
+                if onto {
+                    text.push_str(" added");
+                }
                 if let Some(bias) = bias {
                     let _ = write!(text, " + {}", tensor(bias));
                 }
@@ -115,8 +140,11 @@ impl Plan {
             Step::BiasGradient { bias, dz } => {
                 format!("bias_gradient {} from {}", tensor(bias), b(dz))
             }
-            Step::InputGradient { weight, dz, dx, slope: s, algorithm } => {
+            Step::InputGradient { weight, first, dz, dx, slope: s, algorithm } => {
                 let mut text = format!("input_gradient {} {} -> {}", tensor(weight), b(dz), b(dx));
+                if first > 0 {
+                    let _ = write!(text, " of the inputs from {first} on");
+                }
                 if let Some(s) = s {
                     let _ = write!(text, ", times {}", slope(&s));
                 }
@@ -126,10 +154,36 @@ impl Plan {
         }
     }
 
+    /// What becomes of categories, and why.
+    fn categories(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (count, levels) =
+            self.layout.one_hot().fold((0, 0), |(n, sum), (_, levels)| (n + 1, sum + levels));
+        let categories = if count == 1 { "category" } else { "categories" };
+        match self.gathered.map(|table| &self.tables[table]) {
+            _ if count == 0 => Ok(()),
+            Some(table) => writeln!(
+                f,
+                "{count} {categories} of {levels} levels: gathered, a row of {} weights each \
+                 in place of products with {levels} inputs",
+                table.width
+            ),
+            None => writeln!(
+                f,
+                "{count} {categories} of {levels} levels: written out as inputs, {}",
+                match self.options.fuse {
+                    true => "the network is small",
+                    false => "every node is a step",
+                }
+            ),
+        }
+    }
+
     /// Who computes a product of a weight, and why where that is not the rule.
     fn why(&self, weight: usize, algorithm: Algorithm) -> String {
         let name = algorithm.name();
-        match (algorithm, &self.tensors[weight].shape[..]) {
+        let outputs = self.tensors[weight].shape[0];
+        let inputs = self.weights[weight].len() / outputs;
+        match (algorithm, &[outputs, inputs][..]) {
             (Algorithm::Dots, [outputs, inputs]) if inputs > outputs => {
                 format!("{name}: {outputs} outputs are too few to pack rows for")
             }

@@ -26,6 +26,7 @@
 
 mod accuracy;
 mod elementwise;
+mod gathers;
 mod inputs;
 mod layouts;
 mod losses;
@@ -76,6 +77,10 @@ pub enum Operation {
     Move(Move),
     /// [`crate::layout::sum_features`]
     SumFeatures,
+    /// Rows of a table into a tile: [`crate::gather::gather`].
+    Gather,
+    /// Rows onto those of a table: [`crate::gather::scatter`].
+    Scatter,
 }
 
 impl Operation {
@@ -110,7 +115,7 @@ impl Operation {
         all.extend(OptimizerKind::ALL.iter().map(|&kind| Operation::Update(kind)));
         all.extend(Product::ALL.map(Operation::Product));
         all.extend(Move::ALL.map(Operation::Move));
-        all.push(Operation::SumFeatures);
+        all.extend([Operation::SumFeatures, Operation::Gather, Operation::Scatter]);
         all
     }
 
@@ -131,6 +136,8 @@ impl Operation {
             Operation::Product(product) => product.name().to_owned(),
             Operation::Move(of) => of.name().to_owned(),
             Operation::SumFeatures => "sum_features".to_owned(),
+            Operation::Gather => "gather".to_owned(),
+            Operation::Scatter => "scatter".to_owned(),
         }
     }
 
@@ -222,7 +229,8 @@ impl Row {
             | Operation::CrossEntropy
             | Operation::SoftmaxCrossEntropy
             | Operation::Move(_)
-            | Operation::SumFeatures => 2,
+            | Operation::SumFeatures
+            | Operation::Gather => 2,
             Operation::Product(Product::Forward) => 2,
             Operation::Product(Product::InputGradient) => 1,
             Operation::Product(Product::WeightGradient) | Operation::Update(_) => 3,
@@ -239,7 +247,7 @@ impl Row {
             | Operation::Multiply => vec![Size::Elements(4096)],
             Operation::Update(_) => vec![Size::Elements(16_384)],
             Operation::Product(_) => products::sizes(self.algorithm),
-            Operation::Move(_) => {
+            Operation::Move(_) | Operation::Gather | Operation::Scatter => {
                 vec![Size::Tile { features: 64, width: 256, rows: 256, panel: 16 }]
             }
             _ => vec![Size::Tile { features: 10, width: 256, rows: 256, panel: 256 }],
@@ -275,6 +283,8 @@ impl Row {
                 let features = match self.operation {
                     // Blocks of 8 features, and what is beside them.
                     Operation::Move(_) => 1 + n % 19,
+                    // Those of one transposition, and of two.
+                    Operation::Gather | Operation::Scatter => 1 + n * 23 % 90,
                     _ => 1 + n % 9,
                 };
                 let padded = (n + 1).next_multiple_of(16);
@@ -353,6 +363,12 @@ impl Row {
             }
             (Operation::SumFeatures, Size::Tile { .. }) => {
                 Box::new(layouts::SumFeatures::new(isa, size, setting))
+            }
+            (Operation::Gather, Size::Tile { .. }) => {
+                Box::new(gathers::Gather::new(isa, size, setting))
+            }
+            (Operation::Scatter, Size::Tile { .. }) => {
+                Box::new(gathers::Scatter::new(isa, size, setting))
             }
             (operation, size) => panic!("{} has no size {size}", operation.name()),
         }
