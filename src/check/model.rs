@@ -200,6 +200,9 @@ pub struct Data {
     pub categorical: Vec<String>,
     /// Columns that must be numbers: text in them is an error.
     pub numeric: Vec<String>,
+    /// Columns of categories that become the numbers of a trained table, and
+    /// how many each, at least 1.
+    pub embedding: Vec<(String, usize)>,
     /// How numeric inputs are scaled.
     pub scale: Scale,
     /// How numeric targets are scaled; `None` (not given): `standard` for a
@@ -233,6 +236,7 @@ impl Default for Data {
             only: Vec::new(),
             categorical: Vec::new(),
             numeric: Vec::new(),
+            embedding: Vec::new(),
             scale: Scale::Standard,
             target_scale: None,
             missing: Missing::Median,

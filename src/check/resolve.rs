@@ -35,6 +35,14 @@ impl Model {
                     .help("for two classes in one column of 0 and 1, write `dense 1 sigmoid`"),
             );
         }
+        if let (None, Some((name, _))) = (inputs, self.data.embedding.first()) {
+            let what = format!("the levels of `{name}`, which is embedded, are unknown");
+            errors.push(
+                Diagnostic::error(Code::NeedsData, what)
+                    .at(self.input_span, "part of these inputs")
+                    .help("name a data file: its levels are the embedding's rows"),
+            );
+        }
         if let (Some(_), Some(_)) = (input, output) {
             errors.extend(size::check(self, inputs, input, output, limits));
         }

@@ -14,9 +14,10 @@ use super::schema::{Encoding, InputColumn, Number, Schema, Target};
 use super::split::{self, Parts, too_few};
 use super::table::{Table, Text, Values};
 use super::target;
-use crate::check::model::{Missing, Model, Width};
+use crate::check::model::{Data, Missing, Model, Width};
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::inputs::{self, Features, Layout};
+use crate::syntax::name_text;
 
 /// The bytes that the encoded inputs may take where the caller sets no limit.
 pub const DEFAULT_LIMIT: u64 = 16 << 30;
@@ -88,6 +89,7 @@ impl Dataset {
         let mut notes = Vec::new();
         let kinds: Vec<Kind> =
             roles.inputs.iter().map(|&i| Kind::of(&table.columns[i], &model.data)).collect();
+        not_embedded(table, &model.data, &roles, &kinds)?;
         let kept = kept_rows(table, model, &roles, &kinds, &mut notes)?;
         let parts = parts(table, model, &roles, &kept)?;
 
@@ -157,6 +159,29 @@ impl Dataset {
     pub fn outputs(&self) -> usize {
         self.schema.outputs()
     }
+}
+
+/// Embeddings are of inputs that are categories.
+fn not_embedded(
+    table: &Table,
+    data: &Data,
+    roles: &Roles,
+    kinds: &[Kind],
+) -> Result<(), Diagnostics> {
+    let error = |(name, _): &(String, usize)| {
+        let at = roles.inputs.iter().position(|&i| table.columns[i].name == *name);
+        let (what, help) = match at.map(|at| kinds[at]) {
+            Some(Kind::Category) => return None,
+            None => ("no input".to_owned(), "name it in `data only=` as well".to_owned()),
+            Some(Kind::Number | Kind::Date) => (
+                "no category: its cells are numbers or dates".to_owned(),
+                format!("`data categorical={}` takes them as levels", name_text(name)),
+            ),
+        };
+        let what = format!("`data embedding=` names the column `{name}`, which is {what}");
+        Some(Diagnostic::error(Code::DataColumn, what).in_file(&table.source, None).help(help))
+    };
+    Diagnostics::none_of(data.embedding.iter().filter_map(error).collect(), || ())
 }
 
 /// The rows that have their targets and, with `missing=drop`, their numbers

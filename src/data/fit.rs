@@ -111,7 +111,8 @@ fn fit_category(column: &Column, train: &[u32], data: &Data, notes: &mut Vec<Str
         levels.names = often.into_iter().map(|(name, _)| name).collect();
         rare = seldom.into_iter().map(|(name, _)| name).collect();
     }
-    Category { levels, rare, missing_level, embedding: None }
+    let embedding = data.embedding.iter().find(|(name, _)| *name == column.name);
+    Category { levels, rare, missing_level, embedding: embedding.map(|(_, width)| *width) }
 }
 
 /// Takes away the columns, and parts of dates, whose inputs are the same in

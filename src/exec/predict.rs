@@ -101,12 +101,9 @@ impl Predict {
             } else {
                 let mut memory = self.take_memory();
                 for (row, out) in out.chunks_exact_mut(plan.outputs).enumerate() {
-                    memory.predict_row(
-                        plan,
-                        packed,
-                        features.rows(&plan.layout, row..row + 1),
-                        out,
-                    );
+                    let parameters = &self.shared.parameters;
+                    let features = features.rows(&plan.layout, row..row + 1);
+                    memory.predict_row(plan, packed, parameters, features, out);
                 }
                 self.put_memory(memory);
             }

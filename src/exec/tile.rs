@@ -233,7 +233,8 @@ pub(super) fn run_part<'a>(
 pub(super) struct Memory {
     pub(super) arena: Vec<f32>,
     levels: Levels,
-    /// Rows of a small network whose categories are written out.
+    /// Rows of a small network whose categories are written out; one row with
+    /// the numbers of its embeddings.
     expanded: Vec<f32>,
 }
 
@@ -243,7 +244,7 @@ impl Memory {
         let Program { arena, tile, .. } = plan.predict;
         let expanded = match &plan.small {
             Some(_) if !plan.layout.categories.is_empty() => tile * plan.inputs,
-            _ => 0,
+            _ => plan.layout.one_hot_start(),
         };
         Memory {
             arena: vec![0.0; (arena * tile).max(least)],
@@ -282,22 +283,46 @@ impl Memory {
         &mut self,
         plan: &Plan,
         packed: &Packed,
+        parameters: &[f32],
         features: Features<'_>,
         out: &mut [f32],
     ) {
+        if plan.small.is_some() {
+            let Memory { arena, expanded, .. } = self;
+            let x = match plan.layout.categories[..] {
+                [] => features.dense,
+                _ => {
+                    features.expand(&plan.layout, 0, &mut expanded[..plan.inputs]);
+                    &expanded[..plan.inputs]
+                }
+            };
+            return packed.predict(x, &[], out, arena);
+        }
         self.levels(plan, features.codes, 1);
         let Memory { arena, levels, expanded } = self;
-        match plan.gathered {
-            Some(table) => packed.predict(features.dense, levels.of(table), out, arena),
-            None if plan.layout.categories.is_empty() => {
-                packed.predict(features.dense, &[], out, arena);
+        let mut x = features.dense;
+        if plan.layout.embeddings().next().is_some() {
+            let (numbers, mut rest) = expanded.split_at_mut(plan.layout.dense);
+            numbers.copy_from_slice(x);
+            // The tables of embeddings come first, in order.
+            for (number, _) in plan.layout.embeddings().enumerate() {
+                let table = &plan.tables[number];
+                let rows = &parameters[table.range.clone()];
+                let (to, behind) = rest.split_at_mut(table.width);
+                rest = behind;
+                to.fill(0.0);
+                if let &[level] = levels.of(number)
+                    && level != NONE
+                {
+                    // As `gather` does, a sum of one: −0 becomes 0.
+                    let row = &rows[level as usize * table.width..][..table.width];
+                    to.iter_mut().zip(row).for_each(|(to, x)| *to += x);
+                }
             }
-            None => {
-                let x = &mut expanded[..plan.inputs];
-                features.expand(&plan.layout, 0, x);
-                packed.predict(x, &[], out, arena);
-            }
+            x = expanded;
         }
+        let levels = plan.gathered.map_or(&[][..], |table| levels.of(table));
+        packed.predict(x, levels, out, arena);
     }
 }
 
