@@ -20,20 +20,9 @@ impl Avx2 {
         (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")).then_some(Avx2(()))
     }
 
-    /// Runs an operation compiled for AVX2 and FMA.
-    #[inline]
-    pub fn run<O: Op>(self, op: O) -> O::Output {
-        #[target_feature(enable = "avx2,fma")]
-        fn entry<O: Op>(s: Avx2, op: O) -> O::Output {
-            op.run(s)
-        }
-        // SAFETY: the token proves that the CPU has the enabled features.
-        unsafe { entry(self, op) }
-    }
-
-    /// The same in a function that is never inlined.
+    /// Runs an operation compiled for AVX2 and FMA, in a function of its own.
     #[inline(always)]
-    fn run_outlined<O: Op>(self, op: O) -> O::Output {
+    fn run<O: Op>(self, op: O) -> O::Output {
         #[target_feature(enable = "avx2,fma")]
         #[inline(never)]
         fn entry<O: Op>(s: Avx2, op: O) -> O::Output {
@@ -61,20 +50,9 @@ impl Avx512 {
         .then_some(Avx512(()))
     }
 
-    /// Runs an operation compiled for AVX-512.
-    #[inline]
-    pub fn run<O: Op>(self, op: O) -> O::Output {
-        #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
-        fn entry<O: Op>(s: Avx512, op: O) -> O::Output {
-            op.run(s)
-        }
-        // SAFETY: the token proves that the CPU has the enabled features.
-        unsafe { entry(self, op) }
-    }
-
-    /// The same in a function that is never inlined.
+    /// Runs an operation compiled for AVX-512, in a function of its own.
     #[inline(always)]
-    fn run_outlined<O: Op>(self, op: O) -> O::Output {
+    fn run<O: Op>(self, op: O) -> O::Output {
         #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
         #[inline(never)]
         fn entry<O: Op>(s: Avx512, op: O) -> O::Output {
@@ -163,7 +141,7 @@ impl Simd for Avx2 {
 
     #[inline(always)]
     fn outlined<O: Op>(self, op: O) -> O::Output {
-        self.run_outlined(op)
+        self.run(op)
     }
     #[inline(always)]
     fn splat(self, x: f32) -> __m256 {
@@ -344,7 +322,7 @@ impl Simd for Avx512 {
 
     #[inline(always)]
     fn outlined<O: Op>(self, op: O) -> O::Output {
-        self.run_outlined(op)
+        self.run(op)
     }
     #[inline(always)]
     fn splat(self, x: f32) -> __m512 {
