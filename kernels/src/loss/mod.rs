@@ -149,26 +149,16 @@ impl Loss {
         scale: f32,
         grad: &mut [f32],
     ) -> f64 {
-        self.gradient_on(isa, tile, p, y, scale, grad, false)
+        self.run(Gradient { on: isa, tile, p, y, scale, grad, through: false })
     }
 
-    /// The same; where `through`, grad is multiplied by it: it holds the slope
-    /// of what p is computed by.
+    /// [`Loss::gradient`].
     #[inline(always)]
-    pub(crate) fn gradient_on(
-        &self,
-        on: impl Host,
-        tile: Tile,
-        p: &[f32],
-        y: &[f32],
-        scale: f32,
-        grad: &mut [f32],
-        through: bool,
-    ) -> f64 {
+    pub(crate) fn run(&self, of: Gradient<'_, impl Host>) -> f64 {
+        let Gradient { tile, p, y, ref grad, .. } = of;
         assert!(tile.rows <= tile.width);
         assert!(p.len() == y.len() && p.len() == grad.len() && p.len().is_multiple_of(tile.width));
-        let hyper = self.hyper.map(|x| x as f32);
-        self.kind.with(Gradient { on, tile, hyper, p, y, scale, grad, through })
+        self.kind.with(Told(of, self.hyper.map(|x| x as f32)))
     }
 
     /// An elementwise loss and its slope in f64: the oracle.
@@ -286,47 +276,44 @@ fn first_lanes<S: Simd>(s: S, v: S::V, n: usize) -> S::V {
     s.select(s.lt(s.load(&NUMBERS), s.splat(n as f32)), v, s.splat(0.0))
 }
 
-struct Gradient<'a, H> {
-    on: H,
-    tile: Tile,
-    hyper: [f32; MAX],
-    p: &'a [f32],
-    y: &'a [f32],
-    scale: f32,
-    grad: &'a mut [f32],
-    through: bool,
+/// What [`Loss::gradient`] takes.
+pub(crate) struct Gradient<'a, H> {
+    pub(crate) on: H,
+    pub(crate) tile: Tile,
+    pub(crate) p: &'a [f32],
+    pub(crate) y: &'a [f32],
+    pub(crate) scale: f32,
+    pub(crate) grad: &'a mut [f32],
+    /// Whether grad is multiplied by what it holds: the slope of what has
+    /// computed p.
+    pub(crate) through: bool,
 }
 
-impl<H: Host> WithElementwise for Gradient<'_, H> {
+/// With the loss's hyperparameters.
+struct Told<'a, H>(Gradient<'a, H>, [f32; MAX]);
+
+impl<H: Host> WithElementwise for Told<'_, H> {
     type Output = f64;
     #[inline(always)]
     fn with<L: Elementwise>(self) -> f64 {
-        let Gradient { on, tile, hyper, p, y, scale, grad, through } = self;
-        let of = Gradient { on: (), tile, hyper, p, y, scale, grad, through };
-        on.run(OfLoss::<L, _>(of, PhantomData))
+        let Told(Gradient { on, tile, p, y, scale, grad, through }, hyper) = self;
+        let of = Gradient { on: (), tile, p, y, scale, grad, through };
+        on.run(OfLoss::<L>(Told(of, hyper), PhantomData))
     }
 }
 
 /// An operation of one elementwise loss.
-struct OfLoss<L, T>(T, PhantomData<L>);
+struct OfLoss<'a, L>(Told<'a, ()>, PhantomData<L>);
 
-impl<L: Elementwise> Op for OfLoss<L, Gradient<'_, ()>> {
+impl<L: Elementwise> Op for OfLoss<'_, L> {
     type Output = f64;
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> f64 {
-        let Gradient { tile, hyper, p, y, scale, grad, through, .. } = self.0;
+        let Told(Gradient { tile, p, y, scale, grad, through, .. }, hyper) = self.0;
         let (len, inputs, out) = (p.len(), [p.as_ptr(), y.as_ptr()], grad.as_mut_ptr());
-        // SAFETY: `Loss::gradient` has checked the lengths.
-        unsafe {
-            each_row(
-                s,
-                tile,
-                len,
-                inputs,
-                out,
-                Plain::<L> { hyper, scale, through, of: PhantomData },
-            )
-        }
+        let step = Plain::<L> { hyper, scale, through, of: PhantomData };
+        // SAFETY: `Loss::run` has checked the lengths.
+        unsafe { each_row(s, tile, len, inputs, out, step) }
     }
 }
 

@@ -3,7 +3,7 @@
 use super::forward::{Lanes, Slots, Sums, activate, load, sums};
 use super::{MOST_ROWS, Net};
 use crate::layout::{Pick, Rows, Tile};
-use crate::loss::{LossKind, sigmoid_bce_on, softmax_cross_entropy_on};
+use crate::loss::{Gradient, LossKind, sigmoid_bce_on, softmax_cross_entropy_on};
 use crate::simd::{Column, Folds, Isa, Op, Simd, Twice, Within};
 
 /// The rows of a step.
@@ -209,8 +209,16 @@ impl Step<'_> {
             }
             let y = std::slice::from_raw_parts(slice(last.y), n);
             let d = std::slice::from_raw_parts_mut(d, n);
-            let through = !last.is_linear();
-            net.loss.gradient_on(Within(s), tile, y, targets, self.scale, d, through)
+            let (scale, through) = (self.scale, !last.is_linear());
+            net.loss.run(Gradient {
+                on: Within(s),
+                tile,
+                p: y,
+                y: targets,
+                scale,
+                grad: d,
+                through,
+            })
         }
     }
 }
