@@ -64,11 +64,12 @@ impl Net {
             }
             _ => panic!("targets of another kind than the loss takes"),
         };
-        let step = Step { net: self, parameters, features, values, classes, rows, scale, gradient };
+        let mut step =
+            Step { net: self, parameters, features, values, classes, rows, scale, gradient };
         match rows.div_ceil(isa.lanes()) {
-            1 => isa.run(One(step)),
-            2 => isa.run(Two(step)),
-            _ => isa.run(Four(step)),
+            1 => isa.run(One(&mut step)),
+            2 => isa.run(Two(&mut step)),
+            _ => isa.run(Four(&mut step)),
         }
     }
 }
@@ -88,13 +89,13 @@ struct Step<'a> {
 }
 
 /// A feature is one register.
-struct One<'a>(Step<'a>);
+struct One<'a, 'b>(&'a mut Step<'b>);
 /// A feature is two registers.
-struct Two<'a>(Step<'a>);
+struct Two<'a, 'b>(&'a mut Step<'b>);
 /// A feature is four registers.
-struct Four<'a>(Step<'a>);
+struct Four<'a, 'b>(&'a mut Step<'b>);
 
-impl Op for One<'_> {
+impl Op for One<'_, '_> {
     type Output = f64;
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> f64 {
@@ -102,7 +103,7 @@ impl Op for One<'_> {
     }
 }
 
-impl Op for Two<'_> {
+impl Op for Two<'_, '_> {
     type Output = f64;
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> f64 {
@@ -110,7 +111,7 @@ impl Op for Two<'_> {
     }
 }
 
-impl Op for Four<'_> {
+impl Op for Four<'_, '_> {
     type Output = f64;
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> f64 {
@@ -120,7 +121,7 @@ impl Op for Four<'_> {
 
 impl Step<'_> {
     #[inline(always)]
-    fn run<S: Simd, W: Folds<S>>(self, s: S, w: W) -> f64 {
+    fn run<S: Simd, W: Folds<S>>(&mut self, s: S, w: W) -> f64 {
         let net = self.net;
         let weights = self.parameters.as_ptr();
         let mut slots = Slots::new();
