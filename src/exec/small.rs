@@ -1,9 +1,9 @@
-//! Steps that are one kernel call.
+//! Steps whose gradient is one kernel call.
 
 use super::{Batch, Executor, Rows, State, Targets};
 use crate::plan::Plan;
 use mlpc_kernels::layout::{self, Pick};
-use mlpc_kernels::small::{self, Net, Update};
+use mlpc_kernels::small::{self, Net};
 
 impl Executor {
     /// [`Executor::gradient`] of a small network.
@@ -20,16 +20,14 @@ impl Executor {
     pub(super) fn small_step(&mut self, state: &mut State, batch: Batch<'_>) -> Option<f64> {
         let plan = &*self.plan;
         let (net, terms, batch) = prepare(plan, batch, &mut self.expanded)?;
+        let (isa, scale) = (plan.options.isa, (1.0 / terms) as f32);
+        let gradient = &mut self.shards[0].gradient;
+        let loss = net.gradient(isa, &state.parameters, &batch, scale, gradient);
         state.step += 1;
         // What the optimizer does not keep is empty.
         let (n, kept) = (plan.parameters, plan.optimizer.state());
         let (first, second) = state.optimizer.split_at_mut(n * kept.min(1));
-        let update =
-            Update { optimizer: &plan.optimizer, step: state.step, state: [first, second] };
-        let gradient = &mut self.shards[0].gradient;
-        let scale = (1.0 / terms) as f32;
-        let loss =
-            net.step(plan.options.isa, &mut state.parameters, &batch, scale, gradient, update);
+        plan.optimizer.update(isa, state.step, &mut state.parameters, gradient, [first, second]);
         Some(loss / terms)
     }
 }

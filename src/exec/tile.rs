@@ -2,7 +2,6 @@
 
 use super::levels::{Levels, rows_of_part};
 use super::{Batch, Rows, Targets};
-use crate::check::model::Activation;
 use crate::inputs::{Features, NONE};
 use crate::plan::{Buffer, BufferId, Plan, Program, SlopeOf, Step};
 use mlpc_kernels::gather;
@@ -148,9 +147,7 @@ pub(super) fn run_tile(
         match *step {
             Step::Load { x, rows } => work.load(x, rows, features, input.pick()),
             Step::Loss { p, dp } => total += work.loss(p, dp, targets, input.scale),
-            Step::LossThrough { activation, z } => {
-                total += work.loss_through(activation, z, targets, input.scale);
-            }
+            Step::LossOfLogits { z } => total += work.loss_of_logits(z, targets, input.scale),
             Step::WeightGradient { weight, bias, dz, x, rows, algorithm } => {
                 if let (Some(x), Some(rows)) = (x, rows) {
                     work.pack(x, rows);
@@ -610,25 +607,16 @@ impl Work<'_> {
         }
     }
 
-    fn loss_through(
-        &mut self,
-        activation: Activation,
-        z: BufferId,
-        targets: Targets<'_>,
-        scale: f32,
-    ) -> f64 {
+    fn loss_of_logits(&mut self, z: BufferId, targets: Targets<'_>, scale: f32) -> f64 {
         let (plan, tile) = (self.plan, self.tile);
         let isa = plan.options.isa;
         let z = self.get_mut(z);
-        match (activation, targets) {
-            (Activation::Softmax, Targets::Classes(classes)) => {
+        match targets {
+            Targets::Classes(classes) => {
                 let smoothing = plan.loss.hyper[0] as f32;
                 loss::softmax_cross_entropy(isa, tile, z, classes, smoothing, scale)
             }
-            (Activation::Unary(f), Targets::Values(y)) => {
-                plan.loss.gradient_through(isa, f, tile, z, y, scale)
-            }
-            _ => panic!("targets of another kind than the loss takes"),
+            Targets::Values(y) => loss::sigmoid_bce(isa, tile, z, y, scale),
         }
     }
 }

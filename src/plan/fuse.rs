@@ -5,8 +5,8 @@
 //! 1. bias and activation go to the end of the product that they follow;
 //! 2. an activation overwrites its input where that is dead: where its slope
 //!    is computed from its output; else the input's place keeps the slope;
-//! 3. the loss's gradient goes through the last activation in one step, in
-//!    place (softmax with cross-entropy, sigmoid with bce: p − y);
+//! 3. the gradient of a loss that goes with the last activation (softmax with
+//!    cross-entropy, sigmoid with bce) is one step, p − y, in place;
 //! 4. a slope goes to the end of the input gradient that it follows;
 //! 5. a bias's gradient goes with the weight's;
 //! 6. an input gradient that nobody uses (the first layer's) is left out, and of
@@ -17,9 +17,10 @@
 use super::memory::Buffer;
 use super::tables::Tables;
 use super::{BufferId, Ending, SlopeOf, Step, prefers_dots};
-use crate::check::model::{Activation, Unary};
+use crate::check::model::Unary;
 use crate::ir::{Ir, Op, TensorId, Value};
 use mlpc_kernels::gemm::Algorithm;
+use mlpc_kernels::loss::LossKind;
 use mlpc_kernels::unary::SlopeFrom;
 
 /// The steps of training or of prediction, their buffers (without a place
@@ -225,8 +226,7 @@ impl Fuser<'_> {
         let node = self.ir.nodes[id];
         match node.op {
             Op::MatMul { x, weight } => self.dense(id, x, weight),
-            // Rule 3: the loss's gradient takes the last activation in.
-            Op::Activate { .. } | Op::Softmax { .. } if self.train && id == self.ir.prediction => {}
+            Op::Activate { .. } | Op::Softmax { .. } if self.loss_takes_in(id) => {}
             Op::Softmax { x } => {
                 let z = self.buffer(x);
                 self.buffer_of[id] = Some(z);
@@ -309,9 +309,7 @@ impl Fuser<'_> {
         }
         let activation =
             self.users[last].iter().copied().find_map(|user| match self.ir.nodes[user].op {
-                Op::Activate { f, .. } if !(self.train && user == self.ir.prediction) => {
-                    Some((user, f))
-                }
+                Op::Activate { f, .. } if !self.loss_takes_in(user) => Some((user, f)),
                 _ => None,
             });
         let ending = activation.map(|(user, f)| {
@@ -335,21 +333,28 @@ impl Fuser<'_> {
         self.steps.push(Step::Dense { weight, bias, x, z, onto, ending, algorithm });
     }
 
-    /// Rule 3: the prediction is not needed, only the gradient at the sums.
+    /// Rule 3: whether the prediction is not needed, only the gradient at the
+    /// sums.
+    fn loss_takes_in(&self, id: usize) -> bool {
+        let pair = match self.ir.nodes[id].op {
+            Op::Softmax { .. } => self.ir.loss.kind == LossKind::CrossEntropy,
+            Op::Activate { f, .. } => (self.ir.loss.kind, f) == (LossKind::Bce, Unary::Sigmoid),
+            _ => false,
+        };
+        pair && self.train && id == self.ir.prediction
+    }
+
     fn loss(&mut self, id: usize, p: Value) {
-        let (activation, sums) = match self.ir.nodes[p].op {
-            Op::Activate { f, x } => (Activation::Unary(f), x),
-            Op::Softmax { x } => (Activation::Softmax, x),
-            _ => (Activation::Unary(Unary::Linear), p),
+        let sums = match self.ir.nodes[p].op {
+            Op::Activate { x, .. } | Op::Softmax { x } if self.loss_takes_in(p) => x,
+            _ => return self.plain(id),
         };
         let z = self.buffer(sums);
         self.buffer_of[id] = Some(z);
-        if sums != p {
-            let slope = self.only_user(id).expect("an activation's slope follows its loss");
-            self.buffer_of[slope] = Some(z);
-            self.absorbed[slope] = true;
-        }
-        self.steps.push(Step::LossThrough { activation, z });
+        let slope = self.only_user(id).expect("an activation's slope follows its loss");
+        self.buffer_of[slope] = Some(z);
+        self.absorbed[slope] = true;
+        self.steps.push(Step::LossOfLogits { z });
     }
 
     fn slope(&self, f: Unary, x: Value, y: Value) -> SlopeOf {

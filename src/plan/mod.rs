@@ -23,7 +23,7 @@ pub use memory::Buffer;
 pub use split::Split;
 pub use tables::{Column, Table};
 
-use crate::check::model::{Activation, Loss, Network, Optimizer, Tensor, Unary};
+use crate::check::model::{Loss, Network, Optimizer, Tensor, Unary};
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::inputs::Layout;
 use crate::ir::{Ir, TensorId, lower};
@@ -245,11 +245,9 @@ pub enum Step {
         /// dp
         dp: BufferId,
     },
-    /// z ← ∂loss/∂z for p = f(z): the loss's gradient and the last
-    /// activation's in one.
-    LossThrough {
-        /// f
-        activation: Activation,
+    /// z ← ∂loss/∂z for a loss that goes with the last activation: the gradient
+    /// of both in one.
+    LossOfLogits {
         /// z
         z: BufferId,
     },
@@ -345,7 +343,7 @@ impl Step {
             Step::Bias { x, z, .. } => vec![x, z],
             Step::Activate { z, y, .. } | Step::Softmax { z, y } => vec![z, y],
             Step::Loss { p, dp } => vec![p, dp],
-            Step::LossThrough { z, .. } => vec![z],
+            Step::LossOfLogits { z } => vec![z],
             Step::Slope { slope, dy, dz } => vec![slope.from, dy, dz],
             Step::SoftmaxSlope { y, dy, dz } => vec![y, dy, dz],
             Step::WeightGradient { dz, x, rows, .. } => {

@@ -29,6 +29,10 @@ const SHARD_ROWS: usize = 128;
 /// The same where a layer has more weights than the cache takes.
 const SHARD_ROWS_LARGE: usize = 256;
 
+/// Operations of a shard at the least, for narrow nets: their tiles cost more
+/// beside their work.
+const SHARD_FLOPS: f64 = 1.0e6;
+
 /// Shards at the most: each has an arena and a gradient of its own.
 const MOST_SHARDS: usize = 16;
 
@@ -98,7 +102,9 @@ impl Plan {
         let fit = GRADIENT_BYTES / (4 * self.parameters);
         let shards = match flops {
             f if f < PARALLEL_FLOPS => 1,
-            _ => (rows / self.shard_rows()).clamp(1, MOST_SHARDS.min(fit.max(1))),
+            _ => (rows / self.shard_rows())
+                .min((flops / SHARD_FLOPS) as usize)
+                .clamp(1, MOST_SHARDS.min(fit.max(1))),
         };
         self.train.split(rows, shards)
     }

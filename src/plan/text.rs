@@ -1,7 +1,6 @@
 //! The plan as stable text: `mlpc plan`, snapshots and debugging share it.
 
 use super::{BufferId, Plan, Program, SlopeOf, Step};
-use crate::check::model::Activation;
 use mlpc_kernels::gemm::Algorithm;
 use mlpc_kernels::small::MOST_ROWS;
 use std::fmt::{self, Write as _};
@@ -110,15 +109,9 @@ impl Plan {
             Step::Loss { p, dp } => {
                 format!("loss_gradient {} {} -> {}", self.loss.kind.name(), b(p), b(dp))
             }
-            Step::LossThrough { activation, z } => format!(
-                "loss_gradient {} through {} {} in place",
-                self.loss.kind.name(),
-                match activation {
-                    Activation::Unary(f) => f.name(),
-                    Activation::Softmax => Activation::SOFTMAX,
-                },
-                b(z)
-            ),
+            Step::LossOfLogits { z } => {
+                format!("loss_gradient {} of logits {} in place", self.loss.kind.name(), b(z))
+            }
             Step::Slope { slope: s, dy, dz } => format!("{} * {} -> {}", b(dy), slope(&s), b(dz)),
             Step::SoftmaxSlope { y, dy, dz } => {
                 format!("slope softmax {} of {} -> {}", b(dy), b(y), b(dz))

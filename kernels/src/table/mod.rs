@@ -42,7 +42,7 @@ use crate::gemm::Algorithm;
 use crate::loss::{LossKind, Target};
 use crate::optim::OptimizerKind;
 use crate::simd::Isa;
-use crate::unary::{SlopeFrom, Unary};
+use crate::unary::Unary;
 use std::fmt;
 
 /// An operation of the table.
@@ -58,9 +58,8 @@ pub enum Operation {
     Multiply,
     /// An elementwise loss and its gradient: [`crate::loss::Loss::gradient`].
     Loss(LossKind),
-    /// The same through the last activation:
-    /// [`crate::loss::Loss::gradient_through`].
-    LossThrough(LossKind, Unary),
+    /// [`crate::loss::sigmoid_bce`], of logits.
+    SigmoidBce,
     /// [`crate::loss::softmax`]
     Softmax,
     /// [`crate::loss::softmax_backward`]
@@ -89,9 +88,7 @@ impl Operation {
         let mut all = Vec::new();
         for &unary in Unary::ALL {
             all.push(Operation::Value(unary));
-            if unary.slope_from() == SlopeFrom::Input {
-                all.push(Operation::ValueAndSlope(unary));
-            }
+            all.push(Operation::ValueAndSlope(unary));
             all.push(Operation::Slope(unary));
         }
         all.push(Operation::Multiply);
@@ -103,13 +100,8 @@ impl Operation {
                     Operation::CrossEntropy,
                     Operation::SoftmaxCrossEntropy,
                 ]),
-                target => {
-                    all.push(Operation::Loss(kind));
-                    let fits =
-                        |unary: Unary| target != Target::Probability || unary == Unary::Sigmoid;
-                    let through = Unary::ALL.iter().copied().filter(|&unary| fits(unary));
-                    all.extend(through.map(|unary| Operation::LossThrough(kind, unary)));
-                }
+                Target::Number => all.push(Operation::Loss(kind)),
+                Target::Probability => all.extend([Operation::Loss(kind), Operation::SigmoidBce]),
             }
         }
         all.extend(OptimizerKind::ALL.iter().map(|&kind| Operation::Update(kind)));
@@ -127,7 +119,7 @@ impl Operation {
             Operation::Slope(unary) => format!("{}_slope", unary.name()),
             Operation::Multiply => "multiply".to_owned(),
             Operation::Loss(kind) => kind.name().to_owned(),
-            Operation::LossThrough(kind, unary) => format!("{}_{}", kind.name(), unary.name()),
+            Operation::SigmoidBce => "bce_sigmoid".to_owned(),
             Operation::Softmax => "softmax".to_owned(),
             Operation::SoftmaxSlope => "softmax_slope".to_owned(),
             Operation::CrossEntropy => "cross_entropy".to_owned(),
@@ -225,7 +217,7 @@ impl Row {
     pub fn variants(&self) -> usize {
         match self.operation {
             Operation::Loss(_)
-            | Operation::LossThrough(..)
+            | Operation::SigmoidBce
             | Operation::CrossEntropy
             | Operation::SoftmaxCrossEntropy
             | Operation::Move(_)
@@ -337,10 +329,10 @@ impl Row {
                 Box::new(optimizers::Update::new(kind, isa, n, setting))
             }
             (Operation::Loss(kind), Size::Tile { .. }) => {
-                Box::new(losses::Gradient::new(kind, None, isa, size, setting))
+                Box::new(losses::Gradient::new(kind, false, isa, size, setting))
             }
-            (Operation::LossThrough(kind, unary), Size::Tile { .. }) => {
-                Box::new(losses::Gradient::new(kind, Some(unary), isa, size, setting))
+            (Operation::SigmoidBce, Size::Tile { .. }) => {
+                Box::new(losses::Gradient::new(LossKind::Bce, true, isa, size, setting))
             }
             (Operation::Softmax, Size::Tile { .. }) => {
                 Box::new(losses::Rows::new(losses::OfRows::Softmax, isa, size, setting))
