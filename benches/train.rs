@@ -76,12 +76,12 @@ fn steps(criterion: &mut Criterion) {
         // Proof first, on a few rows where the whole batch would take the
         // oracle minutes.
         let proved = rows.min(40_000_000 / network.parameters().max(1)).max(1);
-        let batch = Batch { features: &features, targets, rows: Rows::Range(0, proved) };
+        let batch = Batch { features: (&features).into(), targets, rows: Rows::Range(0, proved) };
         let deviation = reference::deviation(&mut executor, &network, &parameters, batch);
         assert!(deviation.is_allowed(), "{name}: {deviation:?}");
 
         let mut state = State::new(&plan, parameters);
-        let batch = Batch { features: &features, targets, rows: Rows::Range(0, rows) };
+        let batch = Batch { features: (&features).into(), targets, rows: Rows::Range(0, rows) };
         criterion.bench_function(name, |bencher| {
             bencher.iter(|| executor.step(&mut state, batch));
         });

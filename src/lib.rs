@@ -21,7 +21,7 @@
 //! )?;
 //! let network = model.network(None, None, &Limits::default())?;
 //! let table = Table {
-//!     features: &[0.0, 0.0, 0.0, 1.0, 1.0, 0.0, 1.0, 1.0],
+//!     features: (&[0.0, 0.0, 0.0, 1.0, 1.0, 0.0, 1.0, 1.0]).into(),
 //!     targets: Targets::Values(&[0.0, 1.0, 1.0, 0.0]),
 //!     train: &[0, 1, 2, 3],
 //!     validation: None,
@@ -32,8 +32,7 @@
 //! let last = trainer.fit(table, |_progress| ControlFlow::Continue(()))?;
 //! assert!(last.is_some_and(|epoch| epoch.loss < 0.1));
 //!
-//! let parameters = trainer.state().parameters.clone();
-//! let predictor = Predictor::new(&network, parameters, PlanOptions::default());
+//! let predictor = Predictor::new(&network, trainer.parameters(), PlanOptions::default());
 //! let mut output = [0.0];
 //! predictor.predict(&[0.0, 1.0], &mut output);
 //! assert!(output[0] > 0.5);
@@ -76,6 +75,7 @@ pub mod diag;
 pub mod draft;
 pub mod exec;
 pub mod file;
+pub mod inputs;
 pub mod ir;
 pub mod plan;
 mod predictor;

@@ -6,6 +6,7 @@ use crate::data::Schema;
 use crate::diag::Diagnostics;
 use crate::exec::Predict;
 use crate::file::{StoredModel, golden, load};
+use crate::inputs::Features;
 use crate::plan::{Plan, PlanOptions};
 use std::path::Path;
 use std::sync::Arc;
@@ -63,7 +64,8 @@ impl Predictor {
     /// program knows, or does not reproduce its golden rows.
     pub fn load(path: &Path, options: PlanOptions) -> Result<Self, Diagnostics> {
         let StoredModel { text, schema, metrics, golden, tensors } = load(path)?;
-        let network = crate::compile(&text)?.network(None, None, &Limits::default())?;
+        let layout = schema.as_ref().map(Schema::layout);
+        let network = crate::compile(&text)?.network(layout.as_ref(), None, &Limits::default())?;
         let stored = StoredModel { text, schema, metrics, golden, tensors };
         let parameters = stored.parameters(&network.tensors(), path)?;
         let predict = Predict::new(Plan::new(&network, options), parameters);
@@ -78,7 +80,7 @@ impl Predictor {
         Ok(Predictor { predict, stored: Arc::new(Stored { text, schema, metrics }) })
     }
 
-    /// Features of a row, after encoding.
+    /// Inputs of the first layer, those of categories counted.
     pub fn inputs(&self) -> usize {
         self.predict.plan().inputs
     }
@@ -105,13 +107,15 @@ impl Predictor {
         self.stored.metrics.as_ref()
     }
 
-    /// Predicts rows of encoded features `[rows, inputs]` into
-    /// `[rows, outputs]`, both row-major, on the calling thread.
+    /// Predicts rows of encoded features into `[rows, outputs]`, row-major, on
+    /// the calling thread. Features are what [`Encoder`](crate::data::Encoder)
+    /// makes of a table's rows; those of a network without categories are a
+    /// matrix `[rows, inputs]`, row-major.
     ///
     /// # Panics
-    /// Where `features` is not a whole number of rows, or `outputs` has not
-    /// room for exactly as many.
-    pub fn predict(&self, features: &[f32], outputs: &mut [f32]) {
+    /// Where `outputs` has not room for a whole number of rows, `features` has
+    /// another number of them, or a code is beyond its category's levels.
+    pub fn predict<'a>(&self, features: impl Into<Features<'a>>, outputs: &mut [f32]) {
         self.predict.predict(features, outputs);
     }
 
@@ -120,7 +124,7 @@ impl Predictor {
     ///
     /// # Panics
     /// As [`Predictor::predict`].
-    pub fn predict_parallel(&self, features: &[f32], outputs: &mut [f32]) {
+    pub fn predict_parallel<'a>(&self, features: impl Into<Features<'a>>, outputs: &mut [f32]) {
         self.predict.predict_parallel(features, outputs);
     }
 }

@@ -52,7 +52,10 @@ fn steps_and_predictions_do_not_allocate() {
             let mut work = |count: usize| {
                 for _ in 0..count {
                     for rows in [Rows::Range(0, 600), Rows::Numbers(&order[..77])] {
-                        executor.step(&mut state, Batch { features: &features, targets, rows });
+                        executor.step(
+                            &mut state,
+                            Batch { features: (&features).into(), targets, rows },
+                        );
                     }
                     predict.predict(&features, &mut out);
                 }

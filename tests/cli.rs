@@ -481,3 +481,96 @@ fn check_describes_every_column() {
     );
     assert_eq!(ran.stdout.lines().take_while(|line| !line.is_empty()).count(), 6);
 }
+
+/// A table with a column of 1,500 levels, which its target follows.
+fn towns() -> String {
+    let mut csv = String::from("town,size,price\n");
+    for i in 0..6000u32 {
+        let town = i * 7919 % 1500;
+        let size = f64::from(i * 31 % 100) / 10.0;
+        let price = f64::from(town * 37 % 11) + size;
+        csv.push_str(&format!("town {town},{size},{price}\n"));
+    }
+    csv
+}
+
+#[test]
+fn a_column_of_many_levels_trains_and_predicts() {
+    let place = Place::new();
+    let data = place.file("towns.csv", towns());
+    let whole = "input auto -> dense 16 relu -> dense 1; adam 0.01
+                 train epochs=12 batch=64; data target=price";
+    for (name, text, tensor) in [
+        ("gathered", whole.to_owned(), "layers.0.weight [16, 1501]"),
+        ("embedded", format!("{whole} embedding=town:4"), "embeddings.town.weight [1500, 4]"),
+    ] {
+        let text = place.file(&format!("{name}.mlp"), text);
+        let plan = ran(mlpc().arg("plan").arg(&text).arg(&data));
+        assert_eq!((plan.code, plan.stderr.as_str()), (0, ""));
+        assert!(plan.stdout.contains(tensor), "{}", plan.stdout);
+        assert!(plan.stdout.contains(&format!("gather {}", tensor.split(' ').next().unwrap())));
+
+        let run = ran(mlpc().args(["run", "--json", "-q"]).arg(&text).arg(&data));
+        assert_eq!((run.code, run.stderr.as_str()), (0, ""), "{name}");
+        let report: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+        let r2 = report["metrics"]["training"]["r2"].as_f64().unwrap();
+        assert!(r2 > 0.95, "{name}: {report}");
+
+        let model = place.path(&format!("{name}.safetensors"));
+        let evaluated = ran(mlpc().args(["evaluate", "--json", "-q"]).arg(&model).arg(&data));
+        let metrics: serde_json::Value = serde_json::from_str(&evaluated.stdout).unwrap();
+        let again = metrics["metrics"]["r2"].as_f64().unwrap();
+        assert!((again - r2).abs() < 1e-6, "{name}: {again}, {r2}");
+
+        // Towns that training has not seen, and none; alone and among others.
+        let rows = ["town 3,1.5", "nowhere,1.5", ",1.5", "town 1499,9.9"];
+        let predict = |rows: &[&str]| {
+            let text = format!("town,size\n{}\n", rows.join("\n"));
+            let ran = ran(mlpc().arg("predict").arg(&model).write_stdin(text));
+            assert_eq!(ran.code, 0, "{}", ran.stderr);
+            let lines: Vec<String> = ran.stdout.lines().skip(1).map(str::to_owned).collect();
+            (lines, ran.stderr)
+        };
+        let (together, notes) = predict(&rows);
+        assert!(notes.contains("`town`: 2 values that training has not seen"), "{notes}");
+        assert_eq!(together[1], together[2], "both have no level");
+        let many: Vec<&str> = rows.iter().copied().cycle().take(400).collect();
+        assert_eq!(predict(&many).0[396..], together);
+        for (row, price) in rows.iter().zip(&together) {
+            assert_eq!(&predict(&[row]).0[0], price);
+        }
+        let price: f64 = together[0].parse().unwrap();
+        assert!((price - (3.0 * 37.0 % 11.0 + 1.5)).abs() < 1.0, "{price}");
+    }
+}
+
+#[test]
+fn embeddings_are_of_categories() {
+    let place = Place::new();
+    let data = place.file("towns.csv", towns());
+    let refused = |embedding: &str| {
+        let text = format!("input auto -> dense 1; data target=price embedding={embedding}");
+        let text = place.file("m.mlp", text);
+        let ran = ran(mlpc().arg("check").arg(&text).arg(&data));
+        assert_eq!(ran.code, 2, "{}", ran.stdout);
+        ran.stderr
+    };
+    let unknown = refused("twon:8");
+    assert!(unknown.contains("`data embedding=` names the column `twon`"), "{unknown}");
+    assert!(unknown.contains("did you mean `town`?"), "{unknown}");
+    let number = refused("size:8");
+    assert!(number.contains("`data categorical=size` takes them as levels"), "{number}");
+    let target = refused("price:8");
+    assert!(target.contains("`price` is in both `data target=` and `embedding=`"), "{target}");
+    assert!(refused("town:0").contains("a whole number of at least 1"));
+    assert!(refused("town").contains("write `embedding=town:8`"));
+    let text = place.file("m.mlp", "input auto -> dense 1; data target=price embedding=town:8");
+    let described = ran(mlpc().arg("check").arg(&text).arg(&data));
+    assert_eq!(described.code, 0, "{}", described.stderr);
+    assert!(described.stdout.contains("8 inputs, trained"), "{}", described.stdout);
+    assert!(described.stdout.contains(" embedding=town:8"), "{}", described.stdout);
+    let without = place.file("n.mlp", "input 9 -> dense 1; data embedding=town:8");
+    let ran = ran(mlpc().arg("plan").arg(&without));
+    assert_eq!(ran.code, 2);
+    assert!(ran.stderr.contains("the levels of `town`"), "{}", ran.stderr);
+}

@@ -23,7 +23,7 @@ fn check(text: &str, targets: Targets<'_, f64>, rows: usize) {
     let ir = lower(&network);
     let x: Vec<f64> = noise(1, rows * network.inputs).iter().map(|x| 2.0 * x).collect();
     let parameters = noise(2, network.parameters());
-    let exact = evaluate(&ir, &parameters, &x, targets, rows).gradient;
+    let exact = evaluate(&ir, &parameters, &x, &[], targets, rows).gradient;
     let largest = exact.iter().fold(0.0f64, |m, g| m.max(g.abs()));
     assert!(largest > 0.0, "{text}: a gradient of zeros proves nothing");
     for at in 0..parameters.len() {
@@ -31,7 +31,7 @@ fn check(text: &str, targets: Targets<'_, f64>, rows: usize) {
         let loss = |delta: f64| {
             let mut moved = parameters.clone();
             moved[at] += delta;
-            evaluate(&ir, &moved, &x, targets, rows).loss
+            evaluate(&ir, &moved, &x, &[], targets, rows).loss
         };
         let difference = (loss(h) - loss(-h)) / (2.0 * h);
         assert!(

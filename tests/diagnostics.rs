@@ -4,6 +4,7 @@
 
 use mlpc::check::{Limits, check, set};
 use mlpc::diag::{Sources, render};
+use mlpc::inputs::Layout;
 use mlpc::syntax::{decode, parse};
 use std::fmt::Write;
 
@@ -240,7 +241,8 @@ fn data() {
         let sources = Sources::of("model.mlp", text);
         let limits = Limits { memory: Some(8 << 30) };
         let model = check(&parse(text, 0), &limits).unwrap();
-        let errors = model.network(inputs, outputs, &limits).unwrap_err();
+        let errors =
+            model.network(inputs.map(Layout::of_dense).as_ref(), outputs, &limits).unwrap_err();
         let rendered = render(errors.iter(), &sources, false);
         let _ = writeln!(out, "=== {text} ({inputs:?}, {outputs:?})\n{rendered}");
     }

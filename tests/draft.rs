@@ -15,7 +15,7 @@ fn text(table: &str, targets: &[&str]) -> String {
     let model = mlpc::compile(&text).unwrap_or_else(|errors| panic!("{errors}\n{text}"));
     let dataset = Dataset::bind(&table, &model).unwrap();
     let limits = mlpc::check::Limits::default();
-    model.network(Some(dataset.inputs()), Some(dataset.outputs()), &limits).unwrap();
+    model.network(Some(&dataset.layout()), Some(dataset.outputs()), &limits).unwrap();
     text
 }
 

@@ -6,6 +6,7 @@
 use mlpc::check::model::*;
 use mlpc::check::{Limits, check};
 use mlpc::diag::{Sources, Span, render};
+use mlpc::inputs::Layout;
 use mlpc::syntax::parse;
 use mlpc_kernels::hyper::{Hyper, MAX, Range};
 use proptest::prelude::*;
@@ -88,10 +89,10 @@ fn train() -> impl Strategy<Value = Train> {
     )
 }
 
-/// Seven disjoint lists of columns, the last two of one column at most.
+/// Eight disjoint lists of columns, two of one column at most.
 fn data() -> impl Strategy<Value = Data> {
     let name = prop_oneof!["[a-z][a-z0-9_.-]{0,5}", "-?[0-9.]{1,5}", "\\PC{1,6}", "(?s).{1,4}"];
-    let lists = proptest::collection::btree_map(name, 0..7usize, 0..12);
+    let lists = proptest::collection::btree_map(name, 0..8usize, 0..12);
     let scale = select(Scale::ALL);
     let rare = (any::<bool>(), 1..usize::MAX);
     (lists, scale.clone(), proptest::option::of(scale), select(Missing::ALL), rare).prop_map(
@@ -109,6 +110,8 @@ fn data() -> impl Strategy<Value = Data> {
                 only: of(2),
                 categorical: of(3),
                 numeric: of(4),
+                // Any widths.
+                embedding: of(7).into_iter().map(|name| (name, min_count % 1000 + 1)).collect(),
                 scale,
                 target_scale,
                 missing,
@@ -251,7 +254,7 @@ fn a_number_may_touch_an_arrow() {
 fn the_resolved_text_holds_every_width() {
     let text = "input auto -> repeat 2 ( dense 4 relu ) -> dense auto softmax";
     let model = mlpc::compile(text).unwrap();
-    let network = model.network(Some(5), Some(3), &Limits::default()).unwrap();
+    let network = model.network(Some(&Layout::of_dense(5)), Some(3), &Limits::default()).unwrap();
     insta::assert_snapshot!(model.describe(Some(&network)));
     let again = mlpc::compile(&model.resolved_text(&network)).unwrap();
     assert_eq!(again.network(None, None, &Limits::default()).unwrap(), network);

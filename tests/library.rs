@@ -8,6 +8,7 @@ use mlpc::check::Limits;
 use mlpc::data::{Batch, Dataset, Decoder, Encoder, Table, Targets};
 use mlpc::exec;
 use mlpc::file::{StoredModel, StoredTensor, golden, save};
+use mlpc::inputs::Features;
 use mlpc::plan::PlanOptions;
 use mlpc::train::{self, Trainer, initial_parameters};
 use std::ops::ControlFlow;
@@ -34,12 +35,13 @@ fn trained(path: &Path) -> Vec<f32> {
     let table = Table::read(Path::new("examples/iris.csv")).unwrap();
     let dataset = Dataset::bind(&table, &model).unwrap();
     let limits = Limits::default();
-    let network = model.network(Some(dataset.inputs()), Some(dataset.outputs()), &limits).unwrap();
+    let layout = dataset.layout();
+    let network = model.network(Some(&layout), Some(dataset.outputs()), &limits).unwrap();
     let start = initial_parameters(&network, model.train.seed);
     let mut trainer = Trainer::new(&network, &model.train, options, start).threads(2).unwrap();
     let Targets::Classes(classes) = &dataset.targets else { panic!("species are classes") };
     let matrices = train::Table {
-        features: &dataset.features,
+        features: dataset.features(),
         targets: exec::Targets::Classes(classes),
         train: &dataset.train,
         validation: None,
@@ -48,9 +50,9 @@ fn trained(path: &Path) -> Vec<f32> {
     assert_eq!(last.number, 40);
     assert!(last.loss < 0.2, "{last:?}");
 
-    let parameters = trainer.state().parameters.clone();
+    let parameters = trainer.parameters();
     let predictor = Predictor::new(&network, parameters.clone(), options);
-    let predict = |features: &[f32]| {
+    let predict = |features: Features<'_>| {
         let mut outputs = vec![0.0; 3];
         predictor.predict(features, &mut outputs);
         outputs
@@ -64,7 +66,7 @@ fn trained(path: &Path) -> Vec<f32> {
     };
     assert_eq!(stored.golden.len(), 4);
     save(path, &stored).unwrap();
-    predict(&dataset.features[..4])
+    predict(dataset.features().rows(&layout, 0..1))
 }
 
 #[test]
@@ -81,7 +83,7 @@ fn a_saved_model_predicts_raw_rows_from_many_threads() {
     let header = ["petal_width", "petal_length", "sepal_width", "sepal_length"].map(String::from);
     let encoder = Encoder::new(schema, "a request", &header).unwrap();
     let row = Batch::of_row("a request", ["0.2", "1.4", "3.5", "5.1"]);
-    let features = encoder.encode(&row).unwrap().features;
+    let features = encoder.encode(&row).unwrap();
 
     let threads: Vec<_> = (0..4)
         .map(|_| {
@@ -89,7 +91,7 @@ fn a_saved_model_predicts_raw_rows_from_many_threads() {
             std::thread::spawn(move || {
                 let mut outputs = vec![0.0; 3];
                 for _ in 0..1000 {
-                    predictor.predict(&features, &mut outputs);
+                    predictor.predict(features.features(), &mut outputs);
                 }
                 outputs
             })
@@ -122,7 +124,7 @@ fn a_last_step_that_overflows_is_divergence() {
     let options = PlanOptions::from_environment().unwrap();
     let mut trainer = Trainer::new(&network, &model.train, options, vec![1.0, 0.0]);
     let table = train::Table {
-        features: &[100.0, 200.0],
+        features: (&[100.0, 200.0]).into(),
         targets: exec::Targets::Values(&[0.0, 0.0]),
         train: &[0, 1],
         validation: None,

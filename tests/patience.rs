@@ -23,7 +23,8 @@ impl Points {
     }
 
     fn batch<'a>(&'a self, rows: &'a [u32]) -> Batch<'a> {
-        Batch { features: &self.x, targets: Targets::Values(&self.y), rows: Rows::Numbers(rows) }
+        let (features, targets) = ((&self.x).into(), Targets::Values(&self.y));
+        Batch { features, targets, rows: Rows::Numbers(rows) }
     }
 }
 
@@ -47,7 +48,7 @@ fn run(options: &str, validation: &[u32], stop_after: usize) -> Ran {
     let points = Points::new();
     let train: Vec<u32> = (0..20).filter(|row| !HELD_OUT.contains(row)).collect();
     let table = Table {
-        features: &points.x,
+        features: (&points.x).into(),
         targets: Targets::Values(&points.y),
         train: &train,
         validation: Some(points.batch(validation)),

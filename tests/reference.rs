@@ -115,19 +115,19 @@ fn the_oracle_agrees_with_pytorch() {
         };
         let mut parameters = case.flat("");
         let mut state = vec![[0.0; 2]; parameters.len()];
-        let first = reference::evaluate(&ir, &parameters, &x, targets, rows);
+        let first = reference::evaluate(&ir, &parameters, &x, &[], targets, rows);
         assert_close(&case, "prediction", &first.prediction, &case.tensor("pred"), 1e-10);
         assert_close(&case, "loss", &[first.loss], &case.tensor("loss"), 1e-10);
         assert_close(&case, "gradient", &first.gradient, &case.flat("grad."), 1e-10);
         for step in 1..=10 {
-            let now = reference::evaluate(&ir, &parameters, &x, targets, rows);
+            let now = reference::evaluate(&ir, &parameters, &x, &[], targets, rows);
             reference::update(&ir, step, &mut parameters, &now.gradient, &mut state);
             if [1, 2, 10].contains(&step) {
                 let theirs = case.flat(&format!("step{step}."));
                 assert_close(&case, &format!("step {step}"), &parameters, &theirs, 1e-10);
             }
         }
-        let last = reference::evaluate(&ir, &parameters, &x, targets, rows);
+        let last = reference::evaluate(&ir, &parameters, &x, &[], targets, rows);
         assert_close(&case, "last loss", &[last.loss], &case.tensor("loss_after_10"), 1e-10);
     }
 }
@@ -192,7 +192,7 @@ fn check_executor(case: &Case, options: PlanOptions, times: usize) {
 
     let numbers: Vec<u32> = (0..rows * times).map(|row| (row % rows) as u32).collect();
     let rows = if times == 1 { Rows::Range(0, rows) } else { Rows::Numbers(&numbers) };
-    let batch = Batch { features: &x, targets, rows };
+    let batch = Batch { features: (&x).into(), targets, rows };
     let mut executor = Executor::new(Arc::new(plan.clone()), rows.len()).parallel(times > 1);
     let loss = executor.gradient(&parameters, batch);
     assert_close(case, &what("loss"), &[loss], &case.tensor("loss"), TOLERANCE);

@@ -58,11 +58,11 @@ fn check_training(network: &str, tiles: usize) {
         assert!(split.shards > 1, "nothing to share");
         assert_eq!(split.tiles, tiles);
         let table = Table {
-            features: &features,
+            features: (&features).into(),
             targets: Targets::Classes(&classes),
             train: &all[..900],
             validation: Some(Batch {
-                features: &features,
+                features: (&features).into(),
                 targets: Targets::Classes(&classes),
                 rows: Rows::Range(900, rows as usize),
             }),

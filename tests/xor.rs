@@ -24,13 +24,13 @@ fn xor_is_learnt_from_almost_every_seed() {
         let start = initial_parameters(&network, seed);
         let mut trainer = Trainer::new(&network, &model.train, options, start);
         let table = Table {
-            features: &features,
+            features: (&features).into(),
             targets: Targets::Values(&targets),
             train: &[0, 1, 2, 3],
             validation: None,
         };
         trainer.fit(table, |_| ControlFlow::Continue(())).unwrap();
-        let parameters = trainer.state().parameters.clone();
+        let parameters = trainer.parameters();
         let predictor = mlpc::Predictor::new(&network, parameters, options);
         let mut outputs = [0.0; 4];
         predictor.predict(&features, &mut outputs);

@@ -45,8 +45,11 @@ fuzz_target!(|bytes: &[u8]| {
     };
     for model in &*MODELS {
         let Ok(dataset) = Dataset::bind_within(&table, model, 1 << 26) else { continue };
-        assert_eq!(dataset.features.len(), dataset.rows * dataset.inputs());
-        assert!(dataset.features.iter().all(|x| x.is_finite()));
+        let layout = dataset.layout();
+        assert_eq!(dataset.dense.len(), dataset.rows * layout.dense);
+        assert_eq!(dataset.codes.len(), dataset.rows * layout.categories.len());
+        assert!(dataset.dense.iter().all(|x| x.is_finite()));
+        assert_eq!(dataset.matrix().len(), dataset.rows * dataset.inputs());
         let names: Vec<String> = table.names().map(str::to_owned).collect();
         assert!(Encoder::new(&dataset.schema, "t.csv", &names).is_ok());
     }

@@ -139,31 +139,38 @@ impl Rows<'_> {
 /// The side of the blocks that are transposed in registers.
 const BLOCK: usize = 8;
 
-/// A tile from rows: their columns become features; padding lanes get 0.
+/// A tile from rows: their columns become its first features; padding lanes
+/// get 0. Where it has more features than the rows columns, the others are left
+/// as they are.
 ///
 /// # Panics
-/// Where the tile's rows lie beyond the matrix, or `to` is not a tile of as
-/// many features as the rows have columns.
+/// Where the tile's rows lie beyond the matrix, or `to` is not a tile of at
+/// least as many features as the rows have columns.
 pub fn rows_to_tile(isa: Isa, tile: Tile, rows: Rows<'_>, to: &mut [f32]) {
     rows.check(tile.rows);
-    assert_eq!(to.len(), rows.columns * tile.width);
-    isa.run(RowsToTile { tile, rows, to });
+    let features = to.len().checked_div(tile.width).unwrap_or(rows.columns);
+    assert!(to.len() == features * tile.width && features >= rows.columns);
+    isa.run(RowsToTile { tile, rows, to, features });
 }
 
 struct RowsToTile<'a> {
     tile: Tile,
     rows: Rows<'a>,
     to: &'a mut [f32],
+    features: usize,
 }
 
 impl Op for RowsToTile<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let RowsToTile { tile, rows, to } = self;
+        let RowsToTile { tile, rows, to, features } = self;
         let columns = rows.columns;
+        if columns == 0 {
+            return;
+        }
         for panel in tile.panels() {
-            let to = &mut to[panel.of(columns)];
+            let to = &mut to[panel.of(features)];
             let width = panel.width;
             let mut lane = 0;
             while lane + BLOCK <= panel.rows {
@@ -203,7 +210,8 @@ impl Op for RowsToTile<'_> {
                         *to = x;
                     }
                 } else {
-                    to[lane..].iter_mut().step_by(width).for_each(|to| *to = 0.0);
+                    let to = to[lane..].iter_mut().step_by(width).take(columns);
+                    to.for_each(|to| *to = 0.0);
                 }
             }
         }

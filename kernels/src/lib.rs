@@ -11,7 +11,8 @@
 //! - [`unary`], [`loss`], [`optim`]: a family a folder, an operation a file.
 //!   A file holds the operation, its derivative, its f64 oracle and its error
 //!   bound; the family's one list makes it known to everybody else.
-//! - [`gemm`]: the three matrix products of a dense layer.
+//! - [`gemm`]: the three matrix products of a dense layer; [`gather`]: what
+//!   takes their place where inputs are categories.
 //! - [`bytes`], [`map`]: finding the delimiters of a text, mapping a file.
 //! - [`single`], [`small`]: whole networks in one call, for single rows and for
 //!   networks of a few neurons.
@@ -26,6 +27,7 @@
 //! `[out][in]`, row-major, as PyTorch has them.
 
 pub mod bytes;
+pub mod gather;
 pub mod gemm;
 pub mod hyper;
 pub mod layout;

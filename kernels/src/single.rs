@@ -11,13 +11,15 @@
 //! ```
 //!
 //! Weights lie in the order in which they are read: for each block its bias,
-//! then a row of weights an input. Sums are taken in the order in which
-//! [`gemm`](crate::gemm) takes them, so that a row's outputs are the same bits
+//! then a row of weights an input, and in a first layer that gathers, a row a
+//! level. Sums are taken in the order in which [`gather`](crate::gather) and
+//! [`gemm`](crate::gemm) take them, so that a row's outputs are the same bits
 //! whether it is predicted alone or among others.
 //! The whole network runs in one call of [`Isa::run`]; what binds is the
 //! latency of a layer's last sums for narrow nets, and reading the weights for
 //! wide ones.
 
+use crate::gather::NONE;
 use crate::gemm::PART;
 use crate::simd::{Isa, Op, Simd};
 use crate::unary::exp::exp_small;
@@ -34,6 +36,9 @@ pub struct Layer<'a> {
     pub weights: &'a [f32],
     /// `[outputs]`
     pub bias: Option<&'a [f32]>,
+    /// `[levels, outputs]`, row-major: rows that are added to the sums, as
+    /// [`gather`](crate::gather::gather) does it; in the first layer alone.
+    pub table: Option<&'a [f32]>,
     /// What its sums go through.
     pub ending: Ending,
 }
@@ -62,6 +67,8 @@ pub struct Packed {
 struct Part {
     inputs: usize,
     outputs: usize,
+    /// Rows of the table; none: the layer gathers nothing.
+    levels: Option<usize>,
     start: usize,
     ending: Ending,
 }
@@ -83,12 +90,16 @@ impl Packed {
         let mut parts = Vec::with_capacity(layers.len());
         let mut half = 0;
         for (at, layer) in layers.iter().enumerate() {
-            let Layer { inputs, outputs, weights, bias, ending } = *layer;
+            let Layer { inputs, outputs, weights, bias, table, ending } = *layer;
             assert!(at == 0 || layers[at - 1].outputs == inputs, "layers that do not fit");
-            assert!(inputs > 0 && outputs > 0 && weights.len() == outputs * inputs);
+            assert!(inputs > 0 || table.is_some(), "a layer of nothing");
+            assert!(outputs > 0 && weights.len() == outputs * inputs);
+            assert!(at == 0 || table.is_none(), "categories are inputs");
             assert!(bias.is_none_or(|bias| bias.len() == outputs));
             let bias = |output: usize| bias.map_or(0.0, |bias| bias[output]);
-            parts.push(Part { inputs, outputs, start: data.len(), ending });
+            let levels = table.map(|table| table.len() / outputs);
+            assert!(table.is_none_or(|table| table.len().is_multiple_of(outputs)));
+            parts.push(Part { inputs, outputs, levels, start: data.len(), ending });
             half = half.max(outputs.next_multiple_of(lanes));
             for first in (0..outputs).step_by(BLOCK * lanes) {
                 let end = (first + BLOCK * lanes).min(outputs);
@@ -100,6 +111,9 @@ impl Packed {
                 for input in 0..inputs {
                     data.extend(row(&|output| weights[output * inputs + input]));
                 }
+                for row_of_table in table.into_iter().flat_map(|table| table.chunks(outputs)) {
+                    data.extend(row(&|output| row_of_table[output]));
+                }
             }
         }
         Packed { isa, layers: parts, data, half }
@@ -110,25 +124,28 @@ impl Packed {
         2 * self.half
     }
 
-    /// Predicts one row: `x` of the first layer's inputs, `out` of the last
-    /// one's outputs. `scratch` holds at least [`Packed::scratch`] floats, whose
-    /// values do not matter.
+    /// Predicts one row: `x` of the first layer's inputs, `levels` the rows of
+    /// its table ([`NONE`]: none), `out` of the last one's outputs. `scratch`
+    /// holds at least [`Packed::scratch`] floats, whose values do not matter.
     ///
     /// # Panics
-    /// Where a slice has another length.
+    /// Where a slice has another length, or a level is no row of the table.
     #[inline]
-    pub fn predict(&self, x: &[f32], out: &mut [f32], scratch: &mut [f32]) {
+    pub fn predict(&self, x: &[f32], levels: &[u32], out: &mut [f32], scratch: &mut [f32]) {
         let last = self.layers[self.layers.len() - 1];
+        let held = self.layers[0].levels.unwrap_or(0);
         assert_eq!(x.len(), self.layers[0].inputs);
+        assert!(levels.iter().all(|&level| level == NONE || (level as usize) < held));
         assert_eq!(out.len(), last.outputs);
         assert!(scratch.len() >= self.scratch());
-        self.isa.run(Row { packed: self, x, out, scratch });
+        self.isa.run(Row { packed: self, x, levels, out, scratch });
     }
 }
 
 struct Row<'a> {
     packed: &'a Packed,
     x: &'a [f32],
+    levels: &'a [u32],
     out: &'a mut [f32],
     scratch: &'a mut [f32],
 }
@@ -137,24 +154,27 @@ impl Op for Row<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Row { packed, x, out, scratch } = self;
+        let Row { packed, x, levels, out, scratch } = self;
         let (even, odd) = scratch.split_at_mut(packed.half);
         let (mut y, mut other) = (even.as_mut_ptr(), odd.as_mut_ptr());
         let mut x = x.as_ptr();
+        let mut levels = levels;
         for part in &packed.layers {
             let data = packed.data[part.start..].as_ptr();
             // SAFETY: x is the caller's row or the half that the layer before
             // has written, with `inputs` floats; a half has room for the
             // outputs in whole vectors; `Packed::new` has laid out the
-            // layer's data from `start` on as `blocks` reads them.
+            // layer's data from `start` on as `blocks` reads them, and
+            // `Packed::predict` has checked the levels.
             unsafe {
-                blocks(s, part, data, x, y);
+                blocks(s, part, data, x, levels, y);
                 match part.ending {
                     Ending::Unary(f) => activate(s, f, y, part.outputs),
                     Ending::Softmax => softmax(s, y, part.outputs),
                 }
             }
             x = y;
+            levels = &[];
             std::mem::swap(&mut y, &mut other);
         }
         // SAFETY: the last layer has written as many outputs as `out` holds
@@ -166,30 +186,39 @@ impl Op for Row<'_> {
 /// y ← W·x + b by blocks of outputs.
 ///
 /// # Safety
-/// `data` holds, for every block, its bias and a row of weights an input, in
-/// whole vectors; `x` the inputs; `y` has room for the outputs in whole
-/// vectors.
+/// `data` holds, for every block, its bias, a row of weights an input and a row
+/// a level, in whole vectors; `x` the inputs; `levels` are below the layer's
+/// own or [`NONE`]; `y` has room for the outputs in whole vectors.
 #[inline(always)]
-unsafe fn blocks<S: Simd>(s: S, part: &Part, data: *const f32, x: *const f32, y: *mut f32) {
+unsafe fn blocks<S: Simd>(
+    s: S,
+    part: &Part,
+    data: *const f32,
+    x: *const f32,
+    levels: &[u32],
+    y: *mut f32,
+) {
     let Part { inputs, outputs, .. } = *part;
+    let gathered = part.levels.map(|_| levels);
+    let rows = 1 + inputs + part.levels.unwrap_or(0);
     let mut vectors = outputs.div_ceil(S::LANES);
     let (mut data, mut y) = (data, y);
     while vectors > 0 {
         let n = vectors.min(BLOCK);
-        // SAFETY: as the caller vouches; a block takes (1 + inputs)·n vectors
-        // of data and writes n vectors.
+        // SAFETY: as the caller vouches; a block takes `rows`·n vectors of data
+        // and writes n vectors.
         unsafe {
             match n {
-                1 => block::<S, 1>(s, inputs, data, x, y),
-                2 => block::<S, 2>(s, inputs, data, x, y),
-                3 => block::<S, 3>(s, inputs, data, x, y),
-                4 => block::<S, 4>(s, inputs, data, x, y),
-                5 => block::<S, 5>(s, inputs, data, x, y),
-                6 => block::<S, 6>(s, inputs, data, x, y),
-                7 => block::<S, 7>(s, inputs, data, x, y),
-                _ => block::<S, 8>(s, inputs, data, x, y),
+                1 => block::<S, 1>(s, inputs, data, x, gathered, y),
+                2 => block::<S, 2>(s, inputs, data, x, gathered, y),
+                3 => block::<S, 3>(s, inputs, data, x, gathered, y),
+                4 => block::<S, 4>(s, inputs, data, x, gathered, y),
+                5 => block::<S, 5>(s, inputs, data, x, gathered, y),
+                6 => block::<S, 6>(s, inputs, data, x, gathered, y),
+                7 => block::<S, 7>(s, inputs, data, x, gathered, y),
+                _ => block::<S, 8>(s, inputs, data, x, gathered, y),
             }
-            data = data.add((1 + inputs) * n * S::LANES);
+            data = data.add(rows * n * S::LANES);
             y = y.add(n * S::LANES);
         }
         vectors -= n;
@@ -206,6 +235,7 @@ unsafe fn block<S: Simd, const N: usize>(
     inputs: usize,
     data: *const f32,
     x: *const f32,
+    gathered: Option<&[u32]>,
     y: *mut f32,
 ) {
     let mut w = data;
@@ -215,20 +245,30 @@ unsafe fn block<S: Simd, const N: usize>(
         let load = |w: *const f32, v: usize| {
             if v < N { s.load_ptr(w.wrapping_add(v * S::LANES)) } else { zero }
         };
-        // By name: see gemm::strip. One part of the inputs is summed onto the
-        // bias, another one onto the parts before it.
+        // By name: see gemm::strip. Levels are added to the bias; the first part
+        // of the inputs is summed onto the bias, or added to it where there are
+        // levels, as the others are to the parts before them.
         let parts = inputs.div_ceil(PART);
-        let (mut a, mut b, mut c, mut d) = (zero, zero, zero, zero);
-        let (mut e, mut f, mut g, mut h) = (zero, zero, zero, zero);
+        let (mut a, mut b, mut c, mut d) = (load(w, 0), load(w, 1), load(w, 2), load(w, 3));
+        let (mut e, mut f, mut g, mut h) = (load(w, 4), load(w, 5), load(w, 6), load(w, 7));
+        let table = data.wrapping_add((1 + inputs) * N * S::LANES);
+        for &level in gathered.unwrap_or(&[]) {
+            if level != NONE {
+                let row = table.wrapping_add(level as usize * N * S::LANES);
+                (a, b) = (s.add(a, load(row, 0)), s.add(b, load(row, 1)));
+                (c, d) = (s.add(c, load(row, 2)), s.add(d, load(row, 3)));
+                (e, f) = (s.add(e, load(row, 4)), s.add(f, load(row, 5)));
+                (g, h) = (s.add(g, load(row, 6)), s.add(h, load(row, 7)));
+            }
+        }
         let mut i = 0;
         for part in 0..parts {
             let end = i + (inputs - i).div_ceil(parts - part);
             let before = (a, b, c, d, e, f, g, h);
-            (a, b, c, d) = (zero, zero, zero, zero);
-            (e, f, g, h) = (zero, zero, zero, zero);
-            if part == 0 {
-                (a, b, c, d) = (load(w, 0), load(w, 1), load(w, 2), load(w, 3));
-                (e, f, g, h) = (load(w, 4), load(w, 5), load(w, 6), load(w, 7));
+            let apart = part > 0 || gathered.is_some();
+            if apart {
+                (a, b, c, d) = (zero, zero, zero, zero);
+                (e, f, g, h) = (zero, zero, zero, zero);
             }
             while i < end {
                 w = w.wrapping_add(N * S::LANES);
@@ -257,7 +297,7 @@ unsafe fn block<S: Simd, const N: usize>(
                 }
                 i += 1;
             }
-            if part > 0 {
+            if apart {
                 (a, b) = (s.add(before.0, a), s.add(before.1, b));
                 (c, d) = (s.add(before.2, c), s.add(before.3, d));
                 (e, f) = (s.add(before.4, e), s.add(before.5, f));

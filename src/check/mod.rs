@@ -109,7 +109,7 @@ pub fn check(parsed: &Parsed, limits: &Limits) -> Result<Model, Diagnostics> {
         };
         let network::Shape { input, input_span, layers } = network;
         let model = Model { input, layers, loss, optimizer, train, data, chosen, input_span };
-        errors.extend(size::check(&model, None, None, limits));
+        errors.extend(size::check(&model, None, None, None, limits));
         Some(model)
     });
     let list = errors.into_list();

@@ -1,6 +1,7 @@
 //! The checked model: what the text means, with nothing left to doubt.
 
 use crate::diag::Span;
+use crate::inputs::{Category, Layout};
 pub use mlpc_kernels::loss::{Loss, LossKind};
 pub use mlpc_kernels::optim::{Optimizer, OptimizerKind};
 pub use mlpc_kernels::unary::Unary;
@@ -199,6 +200,9 @@ pub struct Data {
     pub categorical: Vec<String>,
     /// Columns that must be numbers: text in them is an error.
     pub numeric: Vec<String>,
+    /// Columns of categories that become the numbers of a trained table, and
+    /// how many each, at least 1.
+    pub embedding: Vec<(String, usize)>,
     /// How numeric inputs are scaled.
     pub scale: Scale,
     /// How numeric targets are scaled; `None` (not given): `standard` for a
@@ -232,6 +236,7 @@ impl Default for Data {
             only: Vec::new(),
             categorical: Vec::new(),
             numeric: Vec::new(),
+            embedding: Vec::new(),
             scale: Scale::Standard,
             target_scale: None,
             missing: Missing::Median,
@@ -247,8 +252,11 @@ impl Default for Data {
 /// takes. Every layer's inputs are the outputs of the one before.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Network {
-    /// The number of input features, at least 1.
+    /// The number of inputs of the first layer, at least 1.
     pub inputs: usize,
+    /// The categories among them; none where they are a matrix. The inputs are
+    /// numbered as [`Layout`] says.
+    pub categories: Vec<Category>,
     /// The layers; never empty. `softmax` occurs on the last one alone.
     pub layers: Vec<DenseShape>,
     /// The loss; it goes with the last activation.
@@ -290,22 +298,37 @@ impl Network {
         self.layers.last().expect("a network has at least one layer").activation
     }
 
+    /// How the inputs are numbered.
+    pub fn layout(&self) -> Layout {
+        let mut layout = Layout { dense: 0, categories: self.categories.clone() };
+        layout.dense = self.inputs - layout.inputs();
+        layout
+    }
+
     /// The number of parameters.
     pub fn parameters(&self) -> usize {
-        self.layers.iter().map(DenseShape::parameters).sum()
+        let embeddings = self.categories.iter().map(Category::parameters).sum::<usize>();
+        embeddings + self.layers.iter().map(DenseShape::parameters).sum::<usize>()
     }
 
     /// The tensors of the network in the order in which the flat parameter
-    /// buffer holds them, without gaps: layer by layer, the weight
-    /// `[out, in]` row-major and then, where there is one, the bias `[out]`.
+    /// buffer holds them, without gaps: the embeddings `[levels, width]`, then
+    /// layer by layer the weight `[out, in]` and, where there is one, the bias
+    /// `[out]`, all row-major.
     pub fn tensors(&self) -> Vec<Tensor> {
-        let mut tensors = Vec::with_capacity(2 * self.layers.len());
+        let mut tensors = Vec::with_capacity(self.categories.len() + 2 * self.layers.len());
         let mut end = 0;
         let mut next = |name: String, shape: Vec<usize>| {
             let start = end;
             end += shape.iter().product::<usize>();
             tensors.push(Tensor { name, shape, range: start..end });
         };
+        for category in &self.categories {
+            if let Some(embedding) = &category.embedding {
+                let shape = vec![category.levels, embedding.width];
+                next(format!("embeddings.{}.weight", embedding.name), shape);
+            }
+        }
         for (i, layer) in self.layers.iter().enumerate() {
             next(format!("layers.{i}.weight"), vec![layer.outputs, layer.inputs]);
             if layer.bias {
@@ -319,9 +342,10 @@ impl Network {
 /// A named part of the flat parameter buffer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tensor {
-    /// `layers.I.weight` or `layers.I.bias`, as in model files.
+    /// `layers.I.weight`, `layers.I.bias` or `embeddings.COLUMN.weight`, as in
+    /// model files.
     pub name: String,
-    /// `[out, in]` or `[out]`.
+    /// `[out, in]`, `[out]` or `[levels, width]`.
     pub shape: Vec<usize>,
     /// Its elements in the flat buffer, row-major.
     pub range: std::ops::Range<usize>,

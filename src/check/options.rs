@@ -42,6 +42,10 @@ enum Kind<T> {
         get: fn(&T) -> &Vec<String>,
         set: fn(&mut T, Vec<String>),
     },
+    Widths {
+        get: fn(&T) -> &Vec<(String, usize)>,
+        set: fn(&mut T, Vec<(String, usize)>),
+    },
     Word {
         words: fn() -> Vec<&'static str>,
         get: fn(&T) -> Option<&'static str>,
@@ -143,6 +147,11 @@ pub const DATA: &[Entry<Data>] = &[
         kind: Kind::Names { get: |d| &d.numeric, set: |d, v| d.numeric = v },
     },
     Entry {
+        name: "embedding",
+        doc: "categories that become so many trained numbers each, as in `town:8,street:16`",
+        kind: Kind::Widths { get: |d| &d.embedding, set: |d, v| d.embedding = v },
+    },
+    Entry {
         name: "scale",
         doc: "how numeric inputs are scaled",
         kind: Kind::Word {
@@ -205,6 +214,7 @@ impl<T> Entry<T> {
             Kind::Flag { .. } => "`true` or `false`".to_owned(),
             Kind::Name { .. } => "a column".to_owned(),
             Kind::Names { .. } => "a column, or columns with commas in between".to_owned(),
+            Kind::Widths { .. } => WIDTHS.to_owned(),
             Kind::Word { words, .. } => super::suggest::listed(&words()),
         }
     }
@@ -219,6 +229,11 @@ impl<T> Entry<T> {
             Kind::Names { get, .. } => {
                 let names: Vec<String> = get(from).iter().map(|name| name_text(name)).collect();
                 (!names.is_empty()).then(|| names.join(","))
+            }
+            Kind::Widths { get, .. } => {
+                let pair = |(name, width): &(String, usize)| name_text(&format!("{name}:{width}"));
+                let pairs: Vec<String> = get(from).iter().map(pair).collect();
+                (!pairs.is_empty()).then(|| pairs.join(","))
             }
             Kind::Word { get, .. } => get(from).map(str::to_owned),
         }
@@ -247,6 +262,10 @@ impl<T> Entry<T> {
             }
             Kind::Names { set, .. } => {
                 set(to, names(self.name, value)?);
+                Ok(())
+            }
+            Kind::Widths { set, .. } => {
+                set(to, widths(self.name, value)?);
                 Ok(())
             }
             Kind::Word { words, set, .. } => {
@@ -281,6 +300,36 @@ fn names(option: &str, value: &Value) -> Result<Vec<String>, Diagnostic> {
         names.push(atom.text.clone());
     }
     Ok(names)
+}
+
+const WIDTHS: &str = "a column and a width, as in `town:8`, or several with commas in between";
+
+/// Column names with a width each, `name:width`, each column once. The last
+/// colon is the one: names may hold others.
+fn widths(option: &str, value: &Value) -> Result<Vec<(String, usize)>, Diagnostic> {
+    let mut seen = std::collections::HashMap::new();
+    let mut widths = Vec::with_capacity(value.atoms.len());
+    for atom in &value.atoms {
+        let wrong = |what: String, expected: &str| {
+            Diagnostic::error(Code::BadValue, what).at(atom.span, format!("expected {expected}"))
+        };
+        let Some((name, width)) = atom.text.rsplit_once(':').filter(|(name, _)| !name.is_empty())
+        else {
+            let name = name_text(&format!("{}:8", atom.text.trim_end_matches(':')));
+            let error = wrong(format!("`{option}` cannot be `{atom}`"), "a column and a width");
+            return Err(error.help(format!("write `{option}={name}` for 8 numbers a level")));
+        };
+        let Some(width) = width.parse::<u32>().ok().filter(|&width| width > 0) else {
+            let what = format!("the width of the embedding of `{name}` cannot be `{width}`");
+            return Err(wrong(what, "a whole number of at least 1"));
+        };
+        if let Some(first) = seen.insert(name, atom.span) {
+            let what = format!("the column `{name}` in `{option}`");
+            return Err(read::twice(&what, atom.span, first));
+        }
+        widths.push((name.to_owned(), width as usize));
+    }
+    Ok(widths)
 }
 
 /// Reads a statement's options into `to`.

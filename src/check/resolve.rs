@@ -3,13 +3,15 @@
 use super::model::{Activation, DenseShape, Layer, Model, Network, Width};
 use super::{Limits, size};
 use crate::diag::{Code, Diagnostic, Diagnostics, Errors, Span};
+use crate::inputs::Layout;
 
 impl Model {
     /// The network with every width known: those that the text leaves to the
-    /// data are `inputs` and `outputs`, where a data set gives them.
+    /// data are those of `inputs` and `outputs`, where a data set gives them.
+    /// Without one, the inputs are a matrix.
     pub fn network(
         &self,
-        inputs: Option<usize>,
+        inputs: Option<&Layout>,
         outputs: Option<usize>,
         limits: &Limits,
     ) -> Result<Network, Diagnostics> {
@@ -24,7 +26,7 @@ impl Model {
             }
         };
         let Layer::Dense(last) = self.layers.last().expect("a model has at least one layer");
-        let input = take(&INPUT, self.input, inputs, self.input_span);
+        let input = take(&INPUT, self.input, inputs.map(Layout::inputs), self.input_span);
         let output = take(&OUTPUT, last.units, outputs, last.span);
         if last.activation == Activation::Softmax && output == Some(1) {
             errors.push(
@@ -33,32 +35,42 @@ impl Model {
                     .help("for two classes in one column of 0 and 1, write `dense 1 sigmoid`"),
             );
         }
-        if let (Some(_), Some(_)) = (input, output) {
-            errors.extend(size::check(self, input, output, limits));
+        if let (None, Some((name, _))) = (inputs, self.data.embedding.first()) {
+            let what = format!("the levels of `{name}`, which is embedded, are unknown");
+            errors.push(
+                Diagnostic::error(Code::NeedsData, what)
+                    .at(self.input_span, "part of these inputs")
+                    .help("name a data file: its levels are the embedding's rows"),
+            );
         }
-        let (Some(inputs), Some(outputs), true) = (input, output, errors.is_empty()) else {
+        if let (Some(_), Some(_)) = (input, output) {
+            errors.extend(size::check(self, inputs, input, output, limits));
+        }
+        let (Some(width), Some(outputs), true) = (input, output, errors.is_empty()) else {
             return Err(Diagnostics::none_of(errors.into_list(), || ())
                 .expect_err("a width is unknown only where an error says why"));
         };
-        let mut before = inputs;
+        let mut before = width;
         let layers = self.layers.iter().map(|Layer::Dense(dense)| {
-            let width = match dense.units {
+            let units = match dense.units {
                 Width::Units(units) => units,
                 // On the last layer alone.
                 Width::Auto => outputs,
             };
             let shape = DenseShape {
                 inputs: before,
-                outputs: width,
+                outputs: units,
                 activation: dense.activation,
                 bias: dense.bias,
                 init: dense.init,
             };
-            before = width;
+            before = units;
             shape
         });
         let layers = layers.collect();
-        Ok(Network { inputs, layers, loss: self.loss, optimizer: self.optimizer })
+        let categories = inputs.map_or_else(Vec::new, |layout| layout.categories.clone());
+        let (loss, optimizer) = (self.loss, self.optimizer);
+        Ok(Network { inputs: width, categories, layers, loss, optimizer })
     }
 }
 

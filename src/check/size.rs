@@ -3,16 +3,21 @@
 use super::Limits;
 use super::model::{Layer, Model, Width};
 use crate::diag::{Code, Diagnostic};
+use crate::inputs::Layout;
 
 /// Rows whose activations are in memory at once at the most: a batch is
 /// computed tile by tile, 16 shards of 512 rows (see the plan's split).
 const ROWS_AT_ONCE: usize = 16 * 512;
+
+/// Levels beyond which a category is what makes a network large.
+const MANY: usize = 1000;
 
 /// E109 where parameters, gradient, optimizer state and a batch's
 /// activations take more than the machine has. A width that is not known yet
 /// counts as 1: the net is at least that large.
 pub(super) fn check(
     model: &Model,
+    layout: Option<&Layout>,
     inputs: Option<usize>,
     outputs: Option<usize>,
     limits: &Limits,
@@ -22,10 +27,13 @@ pub(super) fn check(
         Width::Auto => data.unwrap_or(1),
     };
     let state = model.optimizer.state() as u128;
-    let (mut parameters, mut features) = (Some(0u128), 0u128);
+    let categories = layout.map_or(&[][..], |layout| &layout.categories);
+    let embeddings = categories.iter().map(|category| category.parameters() as u128).sum::<u128>();
+    let (mut parameters, mut features) = (Some(embeddings), 0u128);
     let mut before = known(model.input, inputs) as u128;
-    let mut largest = (0, model.input_span);
-    features += before;
+    let mut largest = (embeddings, model.input_span);
+    // A category is a code, whatever the number of its levels.
+    features += layout.map_or(before, |layout| layout.dense as u128 + 2 * categories.len() as u128);
     for Layer::Dense(dense) in &model.layers {
         let width = known(dense.units, outputs) as u128;
         // Two widths below 2⁶⁴: the product with a bias may not fit u128.
@@ -60,6 +68,9 @@ pub(super) fn check(
             .note(
                 "parameters, gradients, optimizer state and the activations of a batch are counted",
             )
-            .help("make the layers narrower, or the batch smaller"),
+            .help(match categories.iter().max_by_key(|category| category.levels) {
+            Some(category) if category.levels > MANY => "make the layers narrower; of a category with many levels, pool the rare ones (`data min_count=10`), or train an embedding (`data embedding=COLUMN:8`)",
+            _ => "make the layers narrower, or the batch smaller",
+        }),
     )
 }

@@ -41,7 +41,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
             |batch| {
                 let encoded = encoder.encode_labelled(batch)?;
                 let mut outputs = vec![0.0; encoded.rows.len() * predictor.outputs()];
-                predictor.predict(&encoded.features, &mut outputs);
+                predictor.predict(encoded.features(), &mut outputs);
                 Ok((encoded, outputs))
             },
             |(encoded, outputs)| {

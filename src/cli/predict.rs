@@ -139,7 +139,7 @@ impl Work<'_> {
             |batch| {
                 let encoded = encoder.encode(batch)?;
                 let mut outputs = vec![0.0; encoded.rows.len() * self.predictor.outputs()];
-                self.predictor.predict(&encoded.features, &mut outputs);
+                self.predictor.predict(encoded.features(), &mut outputs);
                 let mut text = Vec::new();
                 decoder.write(batch, &encoded.rows, &outputs, &mut text);
                 Ok::<_, Stopped>((encoded.tally, text))

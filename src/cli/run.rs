@@ -10,6 +10,7 @@ use mlpc::data::{Dataset, Encoded, Encoder, Evaluator, Metrics, Tally, Targets};
 use mlpc::diag::{Code, Diagnostic};
 use mlpc::exec::{self, Batch, Predict};
 use mlpc::file::{self, StoredModel, StoredTensor, golden};
+use mlpc::inputs::Features;
 use mlpc::plan::Plan;
 use mlpc::train::{Epoch, Progress, Table, Trainer, initial_parameters};
 use std::borrow::Cow;
@@ -98,7 +99,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let mut log = Log::new(context, &model.train, dataset.train.len());
     let result = trainer.fit(
         Table {
-            features: &dataset.features,
+            features: dataset.features(),
             targets: borrow(&dataset.targets),
             train: &dataset.train,
             validation: (!validation.rows.is_empty()).then(|| validation.batch()),
@@ -128,7 +129,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
 
     // The report's numbers are the saved model's own.
     let epoch = trainer.best().or(last);
-    let predict = Predict::new(Plan::new(&network, options), trainer.state().parameters.clone());
+    let predict = Predict::new(Plan::new(&network, options), trainer.parameters());
     let measure = |part: &Part<'_>| pool.install(|| metrics(&predict, &dataset, part));
     let train = Part::within(&dataset, &dataset.train);
     let mut sides = Vec::new();
@@ -159,7 +160,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         &output,
         &StoredModel {
             text: model.resolved_text(&network),
-            tensors: StoredTensor::cut(&tensors, predict.parameters()),
+            tensors: StoredTensor::cut(&tensors, &trainer.parameters()),
             schema: Some(dataset.schema.clone()),
             metrics: Some(report.metrics()),
             golden,
@@ -202,7 +203,8 @@ fn borrow(targets: &Targets) -> exec::Targets<'_> {
 
 /// Some rows: of the table that is trained on, or a file of their own.
 struct Part<'a> {
-    features: Cow<'a, [f32]>,
+    dense: Cow<'a, [f32]>,
+    codes: Cow<'a, [u32]>,
     targets: Cow<'a, Targets>,
     rows: Cow<'a, [u32]>,
     notes: Vec<String>,
@@ -212,7 +214,8 @@ impl<'a> Part<'a> {
     /// Rows of the table.
     fn within(dataset: &'a Dataset, rows: &'a [u32]) -> Self {
         Part {
-            features: Cow::Borrowed(&dataset.features),
+            dense: Cow::Borrowed(&dataset.dense),
+            codes: Cow::Borrowed(&dataset.codes),
             targets: Cow::Borrowed(&dataset.targets),
             rows: Cow::Borrowed(rows),
             notes: Vec::new(),
@@ -241,12 +244,13 @@ impl<'a> Part<'a> {
         let name = batches.source().to_owned();
         let encoder = Encoder::new(&dataset.schema, name.as_str(), batches.header())?
             .on_bad_row(read.bad_row());
-        let (mut features, mut count) = (Vec::new(), 0);
+        let (mut dense, mut codes, mut count) = (Vec::new(), Vec::new(), 0);
         let mut targets = Targets::none_of(&dataset.schema.target);
         let mut tally = Tally::default();
         let encoded = |encoded: Encoded| {
             count += encoded.rows.len() as u32;
-            features.extend(encoded.features);
+            dense.extend(encoded.dense);
+            codes.extend(encoded.codes);
             targets.extend(encoded.targets);
             tally.add(&encoded.tally);
             Ok(())
@@ -262,16 +266,21 @@ impl<'a> Part<'a> {
         }
         let notes = batches.notes().into_iter().chain(encoder.notes(&tally));
         Ok(Part {
-            features: Cow::Owned(features),
+            dense: Cow::Owned(dense),
+            codes: Cow::Owned(codes),
             targets: Cow::Owned(targets),
             rows: Cow::Owned((0..count).collect()),
             notes: notes.map(|note| format!("{name}: {note}")).collect(),
         })
     }
 
+    fn features(&self) -> Features<'_> {
+        Features { dense: &self.dense, codes: &self.codes }
+    }
+
     fn batch(&self) -> Batch<'_> {
         Batch {
-            features: &self.features,
+            features: self.features(),
             targets: borrow(&self.targets),
             rows: exec::Rows::Numbers(&self.rows),
         }
@@ -281,18 +290,19 @@ impl<'a> Part<'a> {
 /// The metrics of a part.
 fn metrics(predict: &Predict, dataset: &Dataset, part: &Part<'_>) -> Metrics {
     const BLOCK: usize = 8192;
-    let (inputs, outputs) = (dataset.inputs(), dataset.outputs());
+    let (layout, outputs) = (dataset.layout(), dataset.outputs());
     let mut evaluator = Evaluator::new(&dataset.schema.target);
-    let mut features = Vec::new();
+    let (mut dense, mut codes) = (Vec::new(), Vec::new());
     let mut predictions = Vec::new();
     for rows in part.rows.chunks(BLOCK) {
-        features.clear();
+        (dense.clear(), codes.clear());
         for &row in rows {
-            let start = row as usize * inputs;
-            features.extend_from_slice(&part.features[start..start + inputs]);
+            let row = part.features().rows(&layout, row as usize..row as usize + 1);
+            dense.extend_from_slice(row.dense);
+            codes.extend_from_slice(row.codes);
         }
         predictions.resize(rows.len() * outputs, 0.0);
-        predict.predict_parallel(&features, &mut predictions);
+        predict.predict_parallel(Features { dense: &dense, codes: &codes }, &mut predictions);
         match &*part.targets {
             Targets::Values(values) => {
                 let of = |&row: &u32| {

@@ -39,9 +39,9 @@ impl ModelText {
         model: &Model,
         data: Option<&Dataset>,
     ) -> Result<Network, Failure> {
-        let inputs = data.map(Dataset::inputs);
+        let layout = data.map(Dataset::layout);
         let outputs = data.map(Dataset::outputs);
-        model.network(inputs, outputs, &limits()).map_err(|errors| self.failure(errors))
+        model.network(layout.as_ref(), outputs, &limits()).map_err(|errors| self.failure(errors))
     }
 
     pub(super) fn failure(&self, errors: Diagnostics) -> Failure {

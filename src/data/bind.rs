@@ -1,4 +1,4 @@
-//! Where data and model meet: a table becomes matrices.
+//! Where data and model meet: a table becomes numbers and codes.
 //!
 //! Errors come in the order of the stages here: names, then the target, then
 //! the values of inputs, then sizes; a stage reports all that it finds.
@@ -14,20 +14,24 @@ use super::schema::{Encoding, InputColumn, Number, Schema, Target};
 use super::split::{self, Parts, too_few};
 use super::table::{Table, Text, Values};
 use super::target;
-use crate::check::model::{Missing, Model, Width};
+use crate::check::model::{Data, Missing, Model, Width};
 use crate::diag::{Code, Diagnostic, Diagnostics};
+use crate::inputs::{self, Features, Layout};
+use crate::syntax::name_text;
 
 /// The bytes that the encoded inputs may take where the caller sets no limit.
 pub const DEFAULT_LIMIT: u64 = 16 << 30;
 
-/// A table bound to a model: matrices, the split, and the schema that turns
-/// other rows into the same inputs.
+/// A table bound to a model: numbers and codes, the split, and the schema that
+/// turns other rows into the same inputs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Dataset {
     /// How rows are encoded.
     pub schema: Schema,
-    /// The inputs, row-major `[rows, inputs]`.
-    pub features: Buffer<f32>,
+    /// The numbers among the inputs, row-major `[rows, layout().dense]`.
+    pub dense: Buffer<f32>,
+    /// The codes of the categories, row-major `[rows, categories]`.
+    pub codes: Buffer<u32>,
     /// The targets.
     pub targets: Targets,
     /// The number of rows.
@@ -86,6 +90,7 @@ impl Dataset {
         let mut notes = Vec::new();
         let kinds: Vec<Kind> =
             roles.inputs.iter().map(|&i| Kind::of(&table.columns[i], &model.data)).collect();
+        not_embedded(table, &model.data, &roles, &kinds)?;
         let kept = kept_rows(table, model, &roles, &kinds, &mut notes)?;
         let parts = parts(table, model, &roles, &kept)?;
 
@@ -114,11 +119,12 @@ impl Dataset {
         let (from, columns): (Vec<usize>, Vec<InputColumn>) = fitted.into_iter().unzip();
         let schema = Schema { columns, dropped, target, missing: model.data.missing };
         guard_size(table, &schema, kept.len(), limit)?;
-        let features = encode(table, &schema, &from, &kept, &mut notes)?;
+        let (dense, codes) = encode(table, &schema, &from, &kept, &mut notes)?;
         let place = |rows: Vec<u32>| positions(&kept, rows);
         Ok(Dataset {
             schema,
-            features,
+            dense,
+            codes,
             targets,
             rows: kept.len(),
             train: place(parts.train),
@@ -126,6 +132,23 @@ impl Dataset {
             test: place(parts.test),
             notes,
         })
+    }
+
+    /// The inputs of all rows.
+    pub fn features(&self) -> Features<'_> {
+        Features { dense: &self.dense, codes: &self.codes }
+    }
+
+    /// How the inputs are numbered.
+    pub fn layout(&self) -> Layout {
+        self.schema.layout()
+    }
+
+    /// The inputs as a matrix, row-major `[rows, inputs]`: every category is
+    /// written out, whatever memory that takes. For other tools; nothing here
+    /// needs it.
+    pub fn matrix(&self) -> Vec<f32> {
+        self.features().matrix(&self.layout(), self.rows)
     }
 
     /// The number of inputs of a row.
@@ -137,6 +160,29 @@ impl Dataset {
     pub fn outputs(&self) -> usize {
         self.schema.outputs()
     }
+}
+
+/// Embeddings are of inputs that are categories.
+fn not_embedded(
+    table: &Table,
+    data: &Data,
+    roles: &Roles,
+    kinds: &[Kind],
+) -> Result<(), Diagnostics> {
+    let error = |(name, _): &(String, usize)| {
+        let at = roles.inputs.iter().position(|&i| table.columns[i].name == *name);
+        let (what, help) = match at.map(|at| kinds[at]) {
+            Some(Kind::Category) => return None,
+            None => ("no input".to_owned(), "name it in `data only=` as well".to_owned()),
+            Some(Kind::Number | Kind::Date) => (
+                "no category: its cells are numbers or dates".to_owned(),
+                format!("`data categorical={}` takes them as levels", name_text(name)),
+            ),
+        };
+        let what = format!("`data embedding=` names the column `{name}`, which is {what}");
+        Some(Diagnostic::error(Code::DataColumn, what).in_file(&table.source, None).help(help))
+    };
+    Diagnostics::none_of(data.embedding.iter().filter_map(error).collect(), || ())
 }
 
 /// The rows that have their targets and, with `missing=drop`, their numbers
@@ -243,31 +289,23 @@ fn no_inputs(table: &Table, dropped: &[&str]) -> Diagnostics {
 
 /// The encoded inputs must fit before memory is taken for them.
 fn guard_size(table: &Table, schema: &Schema, rows: usize, limit: u64) -> Result<(), Diagnostics> {
-    let width = schema.inputs();
+    let Layout { dense, categories } = schema.layout();
+    let width = dense + categories.len();
     let bytes = (rows as u64).checked_mul(width as u64).and_then(|n| n.checked_mul(4));
     if bytes.is_some_and(|bytes| bytes <= limit && usize::try_from(bytes).is_ok()) {
         return Ok(());
     }
-    let mut widest: Vec<&InputColumn> = schema.columns.iter().filter(|c| c.width() > 1).collect();
-    widest.sort_by_key(|column| std::cmp::Reverse(column.width()));
-    let mut error = Diagnostic::error(
+    Err(Diagnostic::error(
         Code::DataShape,
         format!(
-            "{} of {} would take {}; the limit is {}",
+            "the inputs of {} would take {}; the limit is {}",
             count(rows, "row"),
-            count(width, "input"),
             size(rows as f64 * width as f64 * 4.0),
             size(limit as f64)
         ),
     )
-    .in_file(&table.source, None);
-    for column in widest.iter().take(3) {
-        error = error.note(format!("`{}` becomes {} inputs", column.name, column.width()));
-    }
-    Err(match widest.first() {
-        Some(column) => error.help(format!("`data drop={}` leaves it out", column.name)),
-        None => error.help("use a part of the rows, or leave columns out with `data drop=`"),
-    }
+    .in_file(&table.source, None)
+    .help("use a part of the rows (`--limit`), or leave columns out with `data drop=`")
     .into())
 }
 
@@ -280,40 +318,34 @@ fn size(bytes: f64) -> String {
     format!("{:.1} {name}", bytes / unit as f64)
 }
 
-/// Encodes the inputs of the kept rows; `from` says the table's column of each.
+/// Encodes the kept rows: numbers, and codes. `from` says the table's column of
+/// each input column.
 fn encode(
     table: &Table,
     schema: &Schema,
     from: &[usize],
     kept: &[u32],
     notes: &mut Vec<String>,
-) -> Result<Buffer<f32>, Diagnostics> {
+) -> Result<(Buffer<f32>, Buffer<u32>), Diagnostics> {
     /// The cells of a column, ready to be written.
     enum Cells<'a> {
-        Number {
-            values: &'a [f64],
-            number: &'a Number,
-            indicator: bool,
-        },
-        Date {
-            seconds: &'a [f64],
-            parts: &'a [(DatePart, Number)],
-            indicator: bool,
-        },
-        /// The input that is 1, for each kept row.
-        Ones(Vec<u32>),
+        Number { values: &'a [f64], number: &'a Number, indicator: bool },
+        Date { seconds: &'a [f64], parts: &'a [(DatePart, Number)], indicator: bool },
     }
-    let width = schema.inputs();
+    let Layout { dense: width, categories } = schema.layout();
     let mut columns = Vec::with_capacity(schema.columns.len());
+    // For each category the code of each kept row.
+    let mut codes: Vec<Vec<u32>> = Vec::with_capacity(categories.len());
     for ((input, start), &i) in schema.columns.iter().zip(schema.starts()).zip(from) {
         let column = &table.columns[i];
         let cells = match (&input.encoding, &column.values) {
             (Encoding::Category(category), _) => {
-                let mut ones = category.lookup().codes(column, kept);
+                let mut of_rows = category.lookup().codes(column, kept);
                 let mut unseen = 0;
-                for (one, &row) in ones.iter_mut().zip(kept).filter(|(o, _)| **o == Text::MISSING) {
-                    let (input, is_unseen) = category.other(column.is_missing(row as usize));
-                    *one = input.unwrap_or(Text::MISSING);
+                let rows = of_rows.iter_mut().zip(kept);
+                for (code, &row) in rows.filter(|(code, _)| **code == Text::MISSING) {
+                    let (other, is_unseen) = category.other(column.is_missing(row as usize));
+                    *code = other.unwrap_or(inputs::NONE);
                     unseen += usize::from(is_unseen);
                 }
                 if unseen > 0 {
@@ -324,7 +356,8 @@ fn encode(
                         category.fate()
                     ));
                 }
-                Cells::Ones(ones)
+                codes.push(of_rows);
+                continue;
             }
             (Encoding::Number { number, indicator }, Values::Numbers(values)) => {
                 Cells::Number { values, number, indicator: *indicator }
@@ -334,7 +367,7 @@ fn encode(
             }
             _ => unreachable!("an encoding is fitted to the column's own values"),
         };
-        columns.push((start, cells));
+        columns.push((i, start, cells));
     }
 
     // A block of rows at a time: columns are read along, rows written nearby.
@@ -343,11 +376,9 @@ fn encode(
     let cells = kept.len() as u64 * width as u64;
     let features = table.storage.fill(cells, |push| {
         let mut block_of_features = vec![0f32; BLOCK * width];
-        for (block, rows) in kept.chunks(BLOCK).enumerate() {
-            let first = block * BLOCK;
+        for rows in kept.chunks(BLOCK) {
             let features = &mut block_of_features[..rows.len() * width];
-            features.fill(0.0);
-            for ((start, cells), too_large) in columns.iter().zip(&mut too_large) {
+            for ((_, start, cells), too_large) in columns.iter().zip(&mut too_large) {
                 let mut at = *start;
                 match cells {
                     Cells::Number { values, number, indicator } => {
@@ -374,14 +405,6 @@ fn encode(
                             at += width;
                         }
                     }
-                    Cells::Ones(ones) => {
-                        for &one in &ones[first..first + rows.len()] {
-                            if one != Text::MISSING {
-                                features[at + one as usize] = 1.0;
-                            }
-                            at += width;
-                        }
-                    }
                 }
             }
             push(features)?;
@@ -389,12 +412,25 @@ fn encode(
         Ok(())
     });
     let features = features.map_err(|error: std::io::Error| no_room(&error))?;
-    let errors = too_large.iter().zip(from).filter_map(|(rows, &i)| {
+    let cells = kept.len() as u64 * codes.len() as u64;
+    let codes = table.storage.fill(cells, |push| {
+        let mut block = Vec::with_capacity(BLOCK * codes.len());
+        for first in (0..kept.len()).step_by(BLOCK) {
+            block.clear();
+            for row in first..kept.len().min(first + BLOCK) {
+                block.extend(codes.iter().map(|of_rows| of_rows[row]));
+            }
+            push(&block)?;
+        }
+        Ok(())
+    });
+    let codes = codes.map_err(|error: std::io::Error| no_room(&error))?;
+    let errors = too_large.iter().zip(&columns).filter_map(|(rows, &(i, ..))| {
         let column = &table.columns[i];
         let cells = rows.iter().map(|&row| (table.place(row), Some(column.cell(row))));
         Found::new(cells).map(|found| too_large_for_f32(&table.source, &column.name, &found))
     });
-    Diagnostics::none_of(errors.collect(), || features)
+    Diagnostics::none_of(errors.collect(), || (features, codes))
 }
 
 #[cfg(test)]

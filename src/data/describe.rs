@@ -119,7 +119,9 @@ fn describe_column(column: &InputColumn) -> Row {
             if !category.rare.is_empty() {
                 what.push_str(&format!(" and {} rare in one", category.rare.len()));
             }
-            row(kind, what, count(column.width(), "input"))
+            let inputs = count(column.width(), "input");
+            let trained = if category.embedding.is_some() { ", trained" } else { "" };
+            row(kind, what, format!("{inputs}{trained}"))
         }
     }
 }

@@ -13,6 +13,7 @@ use super::schema::{Encoding, InputColumn, Schema, Target};
 use super::table::{SHOWN, not_utf8};
 use crate::check::model::Missing;
 use crate::diag::{Code, Diagnostic, Diagnostics};
+use crate::inputs::{self, Features, Layout};
 
 /// Encodes batches as the schema says. Columns are found by name: their order
 /// is free, columns that the schema does not name are ignored, and the target
@@ -27,7 +28,7 @@ pub struct Encoder<'s> {
     header: Vec<String>,
     columns: Vec<Input>,
     targets: Option<Vec<(usize, Option<Lookup>)>>,
-    width: usize,
+    layout: Layout,
     bad_row: BadRow,
 }
 
@@ -36,7 +37,7 @@ pub struct Encoder<'s> {
 struct Input {
     /// Its position in the header.
     at: usize,
-    /// The first of its inputs.
+    /// The first of its numbers, or the place of its code.
     start: usize,
     lookup: Option<Lookup>,
 }
@@ -44,14 +45,28 @@ struct Input {
 /// What became of some rows.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Encoded {
-    /// The inputs, `[rows, inputs]` row-major.
-    pub features: Vec<f32>,
+    /// The numbers among the inputs, `[rows, dense]` row-major.
+    pub dense: Vec<f32>,
+    /// The codes of the categories, `[rows, categories]` row-major.
+    pub codes: Vec<u32>,
     /// The targets of the same rows; empty where none were asked for.
     pub targets: Targets,
     /// Which rows of the batch these are, ascending.
     pub rows: Vec<u32>,
     /// What happened on the way.
     pub tally: Tally,
+}
+
+impl Encoded {
+    /// The inputs.
+    pub fn features(&self) -> Features<'_> {
+        Features { dense: &self.dense, codes: &self.codes }
+    }
+
+    /// The inputs as a matrix, row-major `[rows, inputs]`: for other tools.
+    pub fn matrix(&self, layout: &Layout) -> Vec<f32> {
+        self.features().matrix(layout, self.rows.len())
+    }
 }
 
 /// Counts of what happened to rows on their way.
@@ -129,7 +144,7 @@ impl<'s> Encoder<'s> {
             header: header.to_vec(),
             columns,
             targets,
-            width: schema.inputs(),
+            layout: schema.layout(),
             bad_row: BadRow::Error,
         })
     }
@@ -142,7 +157,7 @@ impl<'s> Encoder<'s> {
 
     /// The number of inputs of a row.
     pub fn inputs(&self) -> usize {
-        self.width
+        self.layout.inputs()
     }
 
     /// Encodes the inputs of a batch's rows. The order of the rows stays, and
@@ -166,7 +181,8 @@ impl<'s> Encoder<'s> {
 
     fn run(&self, batch: &Batch, labelled: bool) -> Result<Encoded, Diagnostics> {
         let mut encoded = Encoded {
-            features: Vec::with_capacity(batch.rows() * self.width),
+            dense: Vec::with_capacity(batch.rows() * self.layout.dense),
+            codes: Vec::with_capacity(batch.rows() * self.layout.categories.len()),
             targets: Targets::none_of(&self.schema.target),
             rows: Vec::with_capacity(batch.rows()),
             tally: Tally { unseen: vec![0; self.columns.len()], ..Tally::default() },
@@ -207,7 +223,8 @@ impl<'s> Encoder<'s> {
     /// Takes back what a bad row has left behind the good ones.
     fn take_back(&self, encoded: &mut Encoded) {
         let rows = encoded.rows.len();
-        encoded.features.truncate(rows * self.width);
+        encoded.dense.truncate(rows * self.layout.dense);
+        encoded.codes.truncate(rows * self.layout.categories.len());
         match &mut encoded.targets {
             Targets::Values(values) => values.truncate(rows * self.schema.outputs()),
             Targets::Classes(classes) => classes.truncate(rows),
@@ -247,14 +264,15 @@ impl<'s> Encoder<'s> {
 
     /// Appends the inputs of one row, or says what is wrong with it.
     fn inputs_of(&self, batch: &Batch, row: usize, to: &mut Encoded, wrong: &mut Vec<Diagnostic>) {
-        let start = to.features.len();
-        to.features.resize(start + self.width, 0.0);
-        let features = &mut to.features[start..];
+        let (start, first) = (to.dense.len(), to.codes.len());
+        to.dense.resize(start + self.layout.dense, 0.0);
+        to.codes.resize(first + self.layout.categories.len(), inputs::NONE);
+        let (dense, codes) = (&mut to.dense[start..], &mut to.codes[first..]);
         for (i, column) in self.schema.columns.iter().enumerate() {
             let Input { at, start, lookup } = &self.columns[i];
-            let features = &mut features[*start..];
             match &column.encoding {
                 Encoding::Number { number, indicator } => {
+                    let features = &mut dense[*start..];
                     let cell = self.present(batch, row, *at, column, &mut to.tally, wrong);
                     features[0] = number.encode(cell.unwrap_or(f64::NAN));
                     if *indicator {
@@ -270,6 +288,7 @@ impl<'s> Encoder<'s> {
                     }
                 }
                 Encoding::Date { parts, indicator } => {
+                    let features = &mut dense[*start..];
                     let cell = self.present(batch, row, *at, column, &mut to.tally, wrong);
                     let inputs = date_part::encode(parts, cell.unwrap_or(f64::NAN));
                     features.iter_mut().zip(inputs).for_each(|(to, x)| *to = x);
@@ -281,14 +300,12 @@ impl<'s> Encoder<'s> {
                     let lookup = lookup.as_ref().expect("every category has its lookup");
                     let missing = batch.is_missing(row, *at);
                     let known = if missing { None } else { lookup.get(&batch.text(row, *at)) };
-                    let (one, unseen) = match known {
+                    let (code, unseen) = match known {
                         Some(code) => (Some(code), false),
                         None => category.other(missing),
                     };
                     to.tally.unseen[i] += u64::from(unseen);
-                    if let Some(one) = one {
-                        features[one as usize] = 1.0;
-                    }
+                    codes[*start] = code.unwrap_or(inputs::NONE);
                 }
             }
         }
@@ -456,7 +473,7 @@ mod tests {
         let (mut features, mut tally) = (Vec::new(), Tally::default());
         while let Some(batch) = rows.next_batch()? {
             let encoded = encoder.encode(&batch)?;
-            features.extend(encoded.features);
+            features.extend(encoded.matrix(&schema.layout()));
             tally.add(&encoded.tally);
         }
         Ok((features, encoder.notes(&tally)))
@@ -469,7 +486,7 @@ mod tests {
             let trained = Dataset::bind(&table(TRAIN), &model).unwrap();
             let (features, _) = encode(&trained.schema, text).unwrap();
             if text == TRAIN {
-                assert_eq!(features, trained.features);
+                assert_eq!(features, trained.matrix());
             }
         }
     }
@@ -533,7 +550,7 @@ mod tests {
         let encoder = Encoder::new(schema, "new.csv", rows.header())?;
         let batch = rows.next_batch()?.unwrap();
         let encoded = encoder.encode_labelled(&batch)?;
-        assert_eq!(encoded.features.len(), encoded.rows.len() * schema.inputs());
+        assert_eq!(encoded.codes.len(), encoded.rows.len() * 2);
         Ok((encoded.targets, encoder.notes(&encoded.tally)))
     }
 

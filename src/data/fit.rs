@@ -136,7 +136,8 @@ fn fit_category(
         levels.names = often.into_iter().map(|(name, _)| name).collect();
         rare = seldom.into_iter().map(|(name, _)| name).collect();
     }
-    Category { levels, rare, missing_level }
+    let embedding = data.embedding.iter().find(|(name, _)| *name == column.name);
+    Category { levels, rare, missing_level, embedding: embedding.map(|(_, width)| *width) }
 }
 
 /// Takes away the columns, and parts of dates, whose inputs are the same in
@@ -157,7 +158,7 @@ pub(super) fn left_out(
                 parts.retain(|(_, number)| !number.is_constant(column.missing));
                 !*indicator && parts.is_empty()
             }
-            Encoding::Category(category) => category.width() <= 1,
+            Encoding::Category(category) => category.codes() <= 1,
         };
         if !constant {
             kept.push((from, column));
@@ -199,8 +200,8 @@ mod tests {
         Batches::open(vec![input], ReadOptions::default()).unwrap()
     }
 
-    fn rows(dataset: &Dataset) -> Vec<&[f32]> {
-        dataset.features.chunks(dataset.inputs()).collect()
+    fn rows(dataset: &Dataset) -> Vec<Vec<f32>> {
+        dataset.matrix().chunks(dataset.inputs()).map(<[f32]>::to_vec).collect()
     }
 
     /// Encodes raw rows with the schema of a data set; the notes last.
@@ -208,7 +209,7 @@ mod tests {
         let mut rows = batches(text);
         let encoder = Encoder::new(&dataset.schema, "new.csv", rows.header()).unwrap();
         let encoded = encoder.encode(&rows.next_batch().unwrap().unwrap()).unwrap();
-        (encoded.features, encoder.notes(&encoded.tally).join("; "))
+        (encoded.matrix(&dataset.schema.layout()), encoder.notes(&encoded.tally).join("; "))
     }
 
     fn described(dataset: &Dataset) -> String {
@@ -237,7 +238,7 @@ mod tests {
         assert_eq!(features[..5], [2030.0, 1.0, 1.0, 2.0, 0.0]);
         assert_eq!(
             (&features[5..], notes.as_str()),
-            (rows(&dataset)[2], "filled in 1 missing value")
+            (&rows(&dataset)[2][..], "filled in 1 missing value")
         );
         let mut wrong = batches("d\n2024-13-01\n");
         let encoder = Encoder::new(&dataset.schema, "new.csv", wrong.header()).unwrap();
@@ -277,7 +278,7 @@ mod tests {
             [4.0, 0.0, 7.0, 2025.0, 1.0, 1.0, 3.0, 0.0, 0.0, 0.0, 1.0],
         ]);
         let (again, _) = encode(&dataset, text);
-        assert_eq!(dataset.features, again);
+        assert_eq!(dataset.matrix(), again);
         // A column without gaps in training has no indicator.
         let (features, notes) = encode(&dataset, "n,m,d,c\n1,,2024-01-01,a\n");
         assert_eq!((features.len(), features[2]), (11, 0.0));
@@ -322,7 +323,7 @@ mod tests {
         // Who counts the inputs gets them all.
         let model = Model { input: Width::Units(6), ..regression(Data::default()) };
         let all = Dataset::bind(&table("a,b,y\n1,5,1\n2,5,2\n"), &model).unwrap();
-        assert_eq!(all.features, [-1.0, 0.0, 1.0, 0.0]);
+        assert_eq!(all.matrix(), [-1.0, 0.0, 1.0, 0.0]);
         let nothing = Dataset::bind(&table("b,y\n5,1\n5,2\n"), &regression(Data::default()));
         assert_snapshot!(rendered(&nothing.unwrap_err()), @r#"
         error[E204]: no column is left for the inputs: each is the same in every training row

@@ -4,11 +4,11 @@
 //! read     files        -> batches: some rows, cell by cell
 //! cell     a cell       -> missing, a number, a date, or text
 //! build    batches      -> Table: typed columns
-//! bind     Table, Model -> Dataset: matrices, parts, Schema
+//! bind     Table, Model -> Dataset: numbers and codes, parts, Schema
 //! fit      a column     -> what becomes of it
 //! split    rows         -> those that train, validate and test
 //! schema   what a raw row needs to become inputs, and outputs to become words
-//! encode   batches      -> inputs, for prediction
+//! encode   batches      -> numbers and codes, for prediction
 //! profile  a column     -> its type, range, gaps and different values
 //! decode   outputs      -> columns in the target's own names and units
 //! metrics  outputs and targets -> accuracy, RMSE, ...
@@ -61,7 +61,5 @@ pub use metrics::{Evaluator, Metrics};
 pub(crate) use names::unknown_column;
 pub use profile::{ColumnKind, Profile, describe_table};
 pub use read::{BadRow, Batches, Input, Piece, ReadOptions, Scanned, expand};
-pub use schema::{
-    Category, Dropped, Encoding, InputColumn, Layout, Number, NumberTarget, Schema, Target,
-};
+pub use schema::{Category, Dropped, Encoding, InputColumn, Number, NumberTarget, Schema, Target};
 pub use table::{Column, Table, Text, Values};

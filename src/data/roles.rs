@@ -76,6 +76,7 @@ impl Roles {
 
 /// Every column that the text names exists and has one role.
 fn check_names(table: &Table, data: &Data) -> Result<(), Diagnostics> {
+    let embedded: Vec<String> = data.embedding.iter().map(|(name, _)| name.clone()).collect();
     let options = [
         ("target", data.target.as_slice()),
         ("drop", &data.drop),
@@ -84,6 +85,7 @@ fn check_names(table: &Table, data: &Data) -> Result<(), Diagnostics> {
         ("numeric", &data.numeric),
         ("split", data.split.as_slice()),
         ("group", data.group.as_slice()),
+        ("embedding", &embedded),
     ];
     let mut errors = Vec::new();
     for (option, names) in options {
@@ -95,7 +97,8 @@ fn check_names(table: &Table, data: &Data) -> Result<(), Diagnostics> {
         }
     }
     let clashes = [(0, 1), (0, 2), (1, 2), (3, 4), (0, 5), (0, 6), (2, 5), (2, 6), (5, 6)];
-    for (a, b) in clashes {
+    let embeddings = [0, 1, 4, 5, 6].map(|other| (other, 7));
+    for (a, b) in clashes.into_iter().chain(embeddings) {
         for name in options[a].1.iter().filter(|name| options[b].1.contains(name)) {
             errors.push(
                 Diagnostic::error(

@@ -3,14 +3,13 @@
 //! A schema travels in the model file as JSON. It names columns, never their
 //! positions, and holds every number that encoding needs, exactly.
 //!
-//! The inputs of a row are numbered in two parts, as [`Layout`] says: first
-//! the dense ones (numbers, parts of dates, indicators) of all columns in
-//! their order, then a block for each category, of which one input at most
-//! is 1.
+//! A row becomes numbers (of numbers, parts of dates, indicators), those of all
+//! columns in their order, and a code for each category: see [`Layout`].
 
 use super::date_part::DatePart;
 use super::labels::{Labels, Lookup};
 use crate::check::model::Missing;
+use crate::inputs::{self, Embedding, Layout};
 use serde::{Deserialize, Serialize};
 
 /// How raw rows become inputs, and outputs predictions.
@@ -70,7 +69,8 @@ pub enum Encoding {
         #[serde(default, skip_serializing_if = "is_false")]
         indicator: bool,
     },
-    /// An input a level, 1 for the row's level and 0 for the others.
+    /// A code: an input a level, 1 for the row's level and 0 for the others, or
+    /// the inputs of an embedding.
     Category(Category),
 }
 
@@ -89,29 +89,24 @@ pub struct Number {
     pub max: f64,
 }
 
-/// The levels of a category. Its inputs are the levels, then the pool of the
-/// rare ones where there are some, then "missing" where training rows lack it.
+/// The levels of a category. Its codes are those of the levels, then that of
+/// the pool of the rare ones where there are some, then that of "missing" where
+/// training rows lack it.
 ///
 /// What training has not seen, be it a level or that one is missing, goes to
 /// the pool; without one, all the inputs are 0.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Category {
-    /// The levels with an input of their own.
+    /// The levels with a code of their own.
     pub levels: Labels,
     /// The levels that share one (`min_count=`).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rare: Vec<String>,
     /// Whether "missing" is a level.
     pub missing_level: bool,
-}
-
-/// How the inputs of a row are numbered.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Layout {
-    /// The inputs that hold numbers; they come first.
-    pub dense: usize,
-    /// The inputs of each category, one behind the other.
-    pub blocks: Vec<usize>,
+    /// The inputs of its embedding; none: an input a code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub embedding: Option<usize>,
 }
 
 /// What is predicted.
@@ -182,11 +177,11 @@ impl Number {
 }
 
 impl Category {
-    /// The input of a cell that is none of the levels, rare ones included
+    /// The code of a cell that is none of the levels, rare ones included
     /// (`None`: none), and whether training has not seen its like.
     pub(crate) fn other(&self, missing: bool) -> (Option<u32>, bool) {
         if missing && self.missing_level {
-            return (Some(self.width() as u32 - 1), false);
+            return (Some(self.codes() as u32 - 1), false);
         }
         ((!self.rare.is_empty()).then_some(self.levels.len() as u32), true)
     }
@@ -196,12 +191,12 @@ impl Category {
         if self.rare.is_empty() { "encoded as zeros" } else { "pooled with the rare ones" }
     }
 
-    /// The number of inputs.
-    pub fn width(&self) -> usize {
+    /// The number of codes.
+    pub fn codes(&self) -> usize {
         self.levels.len() + usize::from(!self.rare.is_empty()) + usize::from(self.missing_level)
     }
 
-    /// The input of every level that training has seen.
+    /// The code of every level that training has seen.
     pub(crate) fn lookup(&self) -> Lookup {
         let mut lookup = self.levels.lookup();
         let pool = self.levels.len() as u32;
@@ -211,7 +206,7 @@ impl Category {
 }
 
 impl InputColumn {
-    /// The number of inputs among the dense ones.
+    /// The number of inputs that are numbers.
     pub(crate) fn dense(&self) -> usize {
         match &self.encoding {
             Encoding::Number { indicator, .. } => 1 + usize::from(*indicator),
@@ -223,40 +218,39 @@ impl InputColumn {
     /// The number of inputs that it becomes.
     pub fn width(&self) -> usize {
         match &self.encoding {
-            Encoding::Category(category) => category.width(),
+            Encoding::Category(category) => category.embedding.unwrap_or(category.codes()),
             _ => self.dense(),
         }
-    }
-}
-
-impl Layout {
-    /// The number of inputs.
-    pub fn inputs(&self) -> usize {
-        self.dense + self.blocks.iter().sum::<usize>()
     }
 }
 
 impl Schema {
     /// How the inputs are numbered.
     pub fn layout(&self) -> Layout {
-        let blocks = self.columns.iter().filter_map(|column| match &column.encoding {
-            Encoding::Category(category) => Some(category.width()),
+        let categories = self.columns.iter().filter_map(|column| match &column.encoding {
+            Encoding::Category(category) => Some(inputs::Category {
+                levels: category.codes(),
+                embedding: category
+                    .embedding
+                    .map(|width| Embedding { name: column.name.clone(), width }),
+            }),
             _ => None,
         });
         let dense = self.columns.iter().map(InputColumn::dense).sum();
-        Layout { dense, blocks: blocks.collect() }
+        Layout { dense, categories: categories.collect() }
     }
 
-    /// The first input of each column.
+    /// Where each column begins in a row: the first of its numbers, or the
+    /// place of its code.
     pub(crate) fn starts(&self) -> Vec<usize> {
-        let (mut dense, mut block) = (0, self.layout().dense);
+        let (mut dense, mut codes) = (0, 0);
         let starts = self.columns.iter().map(|column| {
-            let next = match &column.encoding {
-                Encoding::Category(_) => &mut block,
-                _ => &mut dense,
+            let (next, taken) = match &column.encoding {
+                Encoding::Category(_) => (&mut codes, 1),
+                _ => (&mut dense, column.dense()),
             };
             let start = *next;
-            *next += column.width();
+            *next += taken;
             start
         });
         starts.collect()
@@ -339,7 +333,8 @@ mod tests {
             |name: &str, encoding, missing| InputColumn { name: name.into(), encoding, missing };
         let words = |list: &[&str]| list.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
         let levels = Labels { kind: LabelKind::Number, names: words(&["1", "2.5"]) };
-        let category = Category { levels, rare: words(&["7"]), missing_level: true };
+        let rare = words(&["7"]);
+        let category = Category { levels, rare, missing_level: true, embedding: None };
         let parts = vec![(DatePart::Year, number), (DatePart::Weekday, number)];
         Schema {
             columns: vec![
@@ -451,7 +446,8 @@ mod tests {
         assert_eq!((schema.inputs(), schema.outputs()), (8, 1));
         assert_eq!(schema.target.names(), ["y"]);
         // Numbers come first, whatever the order of the columns.
-        assert_eq!(schema.layout(), Layout { dense: 4, blocks: vec![4] });
-        assert_eq!(schema.starts(), [0, 4, 1]);
+        let category = inputs::Category { levels: 4, embedding: None };
+        assert_eq!(schema.layout(), Layout { dense: 4, categories: vec![category] });
+        assert_eq!(schema.starts(), [0, 0, 1]);
     }
 }

@@ -6,6 +6,7 @@
 //! shards have gradients of their own, which `reduce` adds up in one fixed
 //! order, so that the result is the same bits whatever the number of threads.
 
+mod levels;
 mod predict;
 mod reduce;
 pub mod reference;
@@ -14,13 +15,16 @@ mod tile;
 
 pub use predict::{Predict, mean_loss};
 
+use crate::inputs::Features;
 use crate::plan::{Plan, Split, Step};
+use levels::Levels;
 use mlpc_kernels::gemm::Algorithm;
+use mlpc_kernels::small::MOST_ROWS;
 use rayon::prelude::*;
 use reduce::Runs;
 use std::ops::Range;
 use std::sync::Arc;
-use tile::{Gradients, Part, Scratch, TileInput, run_part, run_tile};
+use tile::{Done, Gradients, Part, Scratch, TileInput, run_part, run_tile};
 
 /// What the loss compares predictions with.
 #[derive(Debug, Clone, Copy)]
@@ -63,12 +67,11 @@ impl Rows<'_> {
     }
 }
 
-/// A mini-batch: some rows of a table of features `[rows, inputs]`, row-major,
-/// and of its targets.
+/// A mini-batch: some rows of a table of features and of its targets.
 #[derive(Debug, Clone, Copy)]
 pub struct Batch<'a> {
     /// The features of the whole table.
-    pub features: &'a [f32],
+    pub features: Features<'a>,
     /// The targets of the whole table.
     pub targets: Targets<'a>,
     /// The rows of the batch.
@@ -78,7 +81,7 @@ pub struct Batch<'a> {
 /// What training changes: parameters and optimizer state, one flat buffer each.
 #[derive(Debug, Clone, PartialEq)]
 pub struct State {
-    /// Parameters, as [`Network::tensors`](crate::check::model::Network::tensors) lays them out.
+    /// Parameters, as the plan lays them out: see [`Plan::lay_out`].
     pub parameters: Vec<f32>,
     /// The optimizer's state: as many runs of the parameters' length as it keeps.
     pub optimizer: Vec<f32>,
@@ -87,12 +90,13 @@ pub struct State {
 }
 
 impl State {
-    /// The state before the first step.
+    /// The state before the first step, from parameters as
+    /// [`Network::tensors`](crate::check::model::Network::tensors) says.
     ///
     /// # Panics
     /// Where the parameters are not the plan's.
     pub fn new(plan: &Plan, parameters: Vec<f32>) -> Self {
-        assert_eq!(parameters.len(), plan.parameters, "parameters of another network");
+        let parameters = plan.lay_out(parameters);
         let optimizer = vec![0.0; plan.optimizer.state() * plan.parameters];
         State { parameters, optimizer, step: 0 }
     }
@@ -106,8 +110,9 @@ pub struct Executor {
     lanes: usize,
     /// Shards of the largest batch.
     most: usize,
-    /// Whether a tile's weight gradient is added to the shard's in one
-    /// addition: ours are, matrixmultiply adds one for every 256 rows or so.
+    /// Whether a tile's gradient is added to the shard's in one addition: our
+    /// products are, matrixmultiply adds one for every 256 rows or so, and
+    /// tables get one a row.
     tiled: bool,
     /// Up to two, or as many as the largest batch has where they run in
     /// parallel, or where gradients are computed by outputs (then up to
@@ -117,6 +122,8 @@ pub struct Executor {
     /// Where gradients are computed by outputs: the parts, and the gradient.
     parts: Vec<Part>,
     gradient: Vec<f32>,
+    /// The batch of a small network whose categories are written out.
+    expanded: Vec<f32>,
 }
 
 /// Shards whose values are kept at once where gradients are computed by
@@ -131,6 +138,7 @@ struct Shard {
     targets: Vec<f32>,
     /// Targets of a tile, where they are classes.
     classes: Vec<u32>,
+    levels: Levels,
     gradient: Vec<f32>,
     loss: f64,
 }
@@ -142,6 +150,7 @@ impl Shard {
             arena: vec![0.0; plan.train.arena * lanes],
             targets: vec![0.0; plan.outputs * lanes],
             classes: vec![0; lanes],
+            levels: Levels::new(plan, lanes, plan.is_by_outputs()),
             gradient: vec![0.0; gradient],
             loss: 0.0,
         }
@@ -149,8 +158,8 @@ impl Shard {
 
     /// Its memory but the gradient, and the gradient.
     fn scratch(&mut self) -> (Scratch<'_>, &mut [f32]) {
-        let Shard { arena, targets, classes, gradient, .. } = self;
-        (Scratch { arena, targets, classes }, gradient)
+        let Shard { arena, targets, classes, levels, gradient, .. } = self;
+        (Scratch { arena, targets, classes, levels }, gradient)
     }
 }
 
@@ -169,8 +178,16 @@ impl Executor {
         let parts = if by_outputs { tile::parts(&plan) } else { Vec::new() };
         let gradient = vec![0.0; if by_outputs { plan.parameters } else { 0 }];
         let tiled = !plan.train.steps.iter().any(|step| {
-            matches!(step, Step::WeightGradient { algorithm: Algorithm::Matrixmultiply, .. })
+            matches!(
+                step,
+                Step::WeightGradient { algorithm: Algorithm::Matrixmultiply, .. }
+                    | Step::Scatter { .. }
+            )
         });
+        let expanded = match &plan.small {
+            Some(_) if !plan.layout.categories.is_empty() => MOST_ROWS * plan.inputs,
+            _ => 0,
+        };
         Executor {
             plan,
             lanes,
@@ -180,6 +197,7 @@ impl Executor {
             parallel: false,
             parts,
             gradient,
+            expanded: vec![0.0; expanded],
         }
     }
 
@@ -202,12 +220,13 @@ impl Executor {
     }
 
     /// The gradient that the last call of [`Executor::gradient`] or
-    /// [`Executor::step`] computed, laid out as the parameters are.
+    /// [`Executor::step`] computed, laid out as the state's parameters are.
     pub fn last_gradient(&self) -> &[f32] {
         if self.plan.is_by_outputs() { &self.gradient } else { &self.shards[0].gradient }
     }
 
     /// Computes the mean loss of a batch, which it returns, and its gradient.
+    /// Parameters are as the plan lays them out: see [`Plan::lay_out`].
     ///
     /// # Panics
     /// Where the batch is empty or larger than the executor was made for, or
@@ -291,8 +310,11 @@ impl Executor {
             };
             let shards = &*shards;
             runs.each(0..parts.len(), parallel, &|index| parts[index].range.end, &|index, runs| {
-                let tiles = shards.iter().enumerate();
-                let tiles = tiles.map(|(index, shard)| (rows(index).len(), &shard.arena[..]));
+                let tiles = shards.iter().enumerate().map(|(index, shard)| Done {
+                    rows: rows(index).len(),
+                    arena: &shard.arena,
+                    levels: &shard.levels,
+                });
                 run_part(plan, &parts[index], tiles, runs.gradient, first > 0);
                 if update {
                     runs.update(plan);

@@ -1,7 +1,8 @@
 //! Prediction: the forward steps alone.
 
-use super::tile::predict_tile;
+use super::tile::{Memory, predict_tile};
 use super::{Batch, Targets};
+use crate::inputs::{Features, Layout};
 use crate::plan::{Plan, Step};
 use mlpc_kernels::gemm::Algorithm;
 use mlpc_kernels::single::{Ending, Layer, Packed};
@@ -12,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// Runs the prediction steps of a plan with fixed parameters.
 ///
 /// It is `Send + Sync`, and a clone shares the parameters and the working
-/// memory. Every call takes an arena out of a pool and puts it back, so that
+/// memory. Every call takes working memory out of a pool and puts it back, so that
 /// calls allocate only while more of them run at once than ever before.
 ///
 /// A call of a few rows takes them one by one, with weights that were packed
@@ -25,8 +26,9 @@ pub struct Predict {
 #[derive(Debug)]
 struct Shared {
     plan: Plan,
+    /// As the plan lays them out.
     parameters: Vec<f32>,
-    arenas: Mutex<Vec<Vec<f32>>>,
+    memory: Mutex<Vec<Memory>>,
     /// For calls of a few rows.
     packed: Option<Packed>,
 }
@@ -39,12 +41,15 @@ const FEW_ROWS: usize = 8;
 const SMALL: usize = 128;
 
 impl Predict {
+    /// Parameters are laid out as
+    /// [`Network::tensors`](crate::check::model::Network::tensors) says.
+    ///
     /// # Panics
     /// Where the parameters are not the plan's.
     pub fn new(plan: Plan, parameters: Vec<f32>) -> Self {
-        assert_eq!(parameters.len(), plan.parameters, "parameters of another network");
+        let parameters = plan.lay_out(parameters);
         let packed = pack(&plan, &parameters);
-        Predict { shared: Arc::new(Shared { plan, parameters, arenas: Mutex::default(), packed }) }
+        Predict { shared: Arc::new(Shared { plan, parameters, memory: Mutex::default(), packed }) }
     }
 
     /// The plan that it runs.
@@ -52,19 +57,14 @@ impl Predict {
         &self.shared.plan
     }
 
-    /// The parameters, laid out as the plan's tensors say.
-    pub fn parameters(&self) -> &[f32] {
-        &self.shared.parameters
-    }
-
-    /// Predicts rows of features `[rows, inputs]` into `[rows, outputs]`, both
-    /// row-major, on the calling thread.
+    /// Predicts rows of features into `[rows, outputs]`, row-major, on the
+    /// calling thread.
     ///
     /// # Panics
-    /// Where `features` is not a whole number of rows, or `out` has not room
-    /// for exactly as many.
-    pub fn predict(&self, features: &[f32], out: &mut [f32]) {
-        self.run(features, out, false);
+    /// Where `out` has not room for a whole number of rows, `features` has
+    /// another number of them, or a code is beyond its category's levels.
+    pub fn predict<'a>(&self, features: impl Into<Features<'a>>, out: &mut [f32]) {
+        self.run(features.into(), out, false);
     }
 
     /// The same on the threads of the current rayon pool, where that pays.
@@ -72,94 +72,104 @@ impl Predict {
     ///
     /// # Panics
     /// As [`Predict::predict`].
-    pub fn predict_parallel(&self, features: &[f32], out: &mut [f32]) {
-        self.run(features, out, true);
+    pub fn predict_parallel<'a>(&self, features: impl Into<Features<'a>>, out: &mut [f32]) {
+        self.run(features.into(), out, true);
     }
 
-    fn run(&self, features: &[f32], out: &mut [f32], parallel: bool) {
+    fn run(&self, features: Features<'_>, out: &mut [f32], parallel: bool) {
         let plan = &self.shared.plan;
-        let rows = features.len() / plan.inputs;
-        assert_eq!(features.len(), rows * plan.inputs, "features are no whole number of rows");
-        assert_eq!(out.len(), rows * plan.outputs, "the output has another number of rows");
+        let Layout { dense, categories } = &plan.layout;
+        let rows = out.len() / plan.outputs;
+        assert_eq!(out.len(), rows * plan.outputs, "the output is no whole number of rows");
+        assert!(
+            features.dense.len() == rows * dense && features.codes.len() == rows * categories.len(),
+            "features of another number of rows than the output: a row has {dense} numbers and \
+             {} codes",
+            categories.len(),
+        );
         if rows == 0 {
             return;
         }
         if let Some(packed) = &self.shared.packed
             && rows <= FEW_ROWS
         {
-            let each = features.chunks_exact(plan.inputs).zip(out.chunks_exact_mut(plan.outputs));
-            if packed.scratch() <= SMALL {
+            if packed.scratch() <= SMALL && categories.is_empty() {
+                let each =
+                    features.dense.chunks_exact(*dense).zip(out.chunks_exact_mut(plan.outputs));
                 let mut scratch = [0.0; SMALL];
-                each.for_each(|(x, out)| packed.predict(x, out, &mut scratch));
+                each.for_each(|(x, out)| packed.predict(x, &[], out, &mut scratch));
             } else {
-                let mut arena = self.take_arena();
-                each.for_each(|(x, out)| packed.predict(x, out, &mut arena));
-                self.put_arena(arena);
+                let mut memory = self.take_memory();
+                for (row, out) in out.chunks_exact_mut(plan.outputs).enumerate() {
+                    let parameters = &self.shared.parameters;
+                    let features = features.rows(&plan.layout, row..row + 1);
+                    memory.predict_row(plan, packed, parameters, features, out);
+                }
+                self.put_memory(memory);
             }
             return;
         }
         let split = plan.split_prediction(rows);
         let shard_rows = rows.div_ceil(split.shards);
-        let shard = |(features, out): (&[f32], &mut [f32])| {
-            let mut arena = self.take_arena();
-            let tiles = (features.len() / plan.inputs).div_ceil(plan.predict.tile);
-            let tile_rows = (features.len() / plan.inputs).div_ceil(tiles);
-            for (features, out) in features
-                .chunks(tile_rows * plan.inputs)
-                .zip(out.chunks_mut(tile_rows * plan.outputs))
-            {
-                predict_tile(plan, &self.shared.parameters, features, &mut arena, out);
+        let shard = |(index, out): (usize, &mut [f32])| {
+            let first = index * shard_rows;
+            let mut memory = self.take_memory();
+            let rows = out.len() / plan.outputs;
+            let tile_rows = rows.div_ceil(rows.div_ceil(plan.predict.tile));
+            for (index, out) in out.chunks_mut(tile_rows * plan.outputs).enumerate() {
+                let first = first + index * tile_rows;
+                let rows = first..first + out.len() / plan.outputs;
+                let features = features.rows(&plan.layout, rows);
+                predict_tile(plan, &self.shared.parameters, features, &mut memory, out);
             }
-            self.put_arena(arena);
+            self.put_memory(memory);
         };
         if parallel && split.shards > 1 {
-            features
-                .par_chunks(shard_rows * plan.inputs)
-                .zip(out.par_chunks_mut(shard_rows * plan.outputs))
-                .for_each(shard);
+            out.par_chunks_mut(shard_rows * plan.outputs).enumerate().for_each(shard);
         } else {
-            features
-                .chunks(shard_rows * plan.inputs)
-                .zip(out.chunks_mut(shard_rows * plan.outputs))
-                .for_each(shard);
+            out.chunks_mut(shard_rows * plan.outputs).enumerate().for_each(shard);
         }
     }
 
-    fn take_arena(&self) -> Vec<f32> {
-        // A panic elsewhere leaves no arena in a bad state: they hold no data
+    fn take_memory(&self) -> Memory {
+        // A panic elsewhere leaves no memory in a bad state: it holds no data
         // from one call to the next.
-        let mut arenas = self.shared.arenas.lock().unwrap_or_else(PoisonError::into_inner);
-        arenas.pop().unwrap_or_else(|| {
-            let program = &self.shared.plan.predict;
+        let mut pool = self.shared.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        pool.pop().unwrap_or_else(|| {
             let single = self.shared.packed.as_ref().map_or(0, Packed::scratch);
-            vec![0.0; (program.arena * program.tile).max(single)]
+            Memory::new(&self.shared.plan, single)
         })
     }
 
-    fn put_arena(&self, arena: Vec<f32>) {
-        self.shared.arenas.lock().unwrap_or_else(PoisonError::into_inner).push(arena);
+    fn put_memory(&self, memory: Memory) {
+        self.shared.memory.lock().unwrap_or_else(PoisonError::into_inner).push(memory);
     }
 }
 
 /// The network's layers, packed, where the plan is fused (then a layer is one
 /// step) and sums in the order of our own kernels.
 fn pack(plan: &Plan, parameters: &[f32]) -> Option<Packed> {
-    let tensor = |id: usize| &parameters[plan.tensors[id].range.clone()];
+    let tensor = |id: usize| &parameters[plan.weights[id].clone()];
     let mut layers: Vec<Layer<'_>> = Vec::new();
+    let mut gathered = None;
     for step in &plan.predict.steps {
         match *step {
             Step::Load { .. } => {}
+            Step::Gather { table, bias, .. } if plan.gathered == Some(table) => {
+                gathered = Some((&parameters[plan.tables[table].range.clone()], bias.map(tensor)));
+            }
+            // An embedding is written where numbers are.
+            Step::Gather { .. } => {}
             Step::Dense { algorithm, .. } if algorithm != Algorithm::Tiled => return None,
             Step::Dense { weight, bias, ending, .. } => {
-                let [outputs, inputs] = plan.tensors[weight].shape[..] else { return None };
+                let (outputs, weights) = (plan.tensors[weight].shape[0], tensor(weight));
                 let f = ending.map_or(Unary::Linear, |ending| ending.f);
-                layers.push(Layer {
-                    inputs,
-                    outputs,
-                    weights: tensor(weight),
-                    bias: bias.map(tensor),
-                    ending: Ending::Unary(f),
-                });
+                let (table, bias) = match gathered.take() {
+                    Some((table, bias)) => (Some(table), bias),
+                    None => (None, bias.map(tensor)),
+                };
+                let (inputs, ending) = (weights.len() / outputs, Ending::Unary(f));
+                layers.push(Layer { inputs, outputs, weights, bias, table, ending });
             }
             Step::Softmax { .. } => layers.last_mut()?.ending = Ending::Softmax,
             _ => return None,
@@ -168,26 +178,32 @@ fn pack(plan: &Plan, parameters: &[f32]) -> Option<Packed> {
     plan.options.fuse.then(|| Packed::new(plan.options.isa, &layers))
 }
 
-/// The mean loss of some rows under given parameters, from the prediction.
+/// The mean loss of some rows under given parameters (as the plan lays them
+/// out), from the prediction.
 ///
 /// # Panics
 /// Where a slice is shorter than the rows need.
 pub fn mean_loss(plan: &Plan, parameters: &[f32], batch: Batch<'_>) -> f64 {
     let program = &plan.predict;
-    let mut arena = vec![0.0; program.arena * program.tile];
-    let mut features = vec![0.0; program.tile * plan.inputs];
+    let (width, categories) = (plan.layout.dense, plan.layout.categories.len());
+    let mut memory = Memory::new(plan, 0);
+    let mut dense = Vec::with_capacity(program.tile * width);
+    let mut codes = Vec::with_capacity(program.tile * categories);
     let mut predictions = vec![0.0; program.tile * plan.outputs];
     let rows = batch.rows.len();
     let mut total = 0.0;
     for start in (0..rows).step_by(program.tile) {
         let places = start..rows.min(start + program.tile);
-        let features = &mut features[..places.len() * plan.inputs];
         let predictions = &mut predictions[..places.len() * plan.outputs];
-        for (to, place) in features.chunks_exact_mut(plan.inputs).zip(places.clone()) {
-            let from = batch.rows.at(place) * plan.inputs;
-            to.copy_from_slice(&batch.features[from..from + plan.inputs]);
+        (dense.clear(), codes.clear());
+        for place in places.clone() {
+            let row = batch.rows.at(place);
+            let row = batch.features.rows(&plan.layout, row..row + 1);
+            dense.extend_from_slice(row.dense);
+            codes.extend_from_slice(row.codes);
         }
-        predict_tile(plan, parameters, features, &mut arena, predictions);
+        let features = Features { dense: &dense, codes: &codes };
+        predict_tile(plan, parameters, features, &mut memory, predictions);
         for (p, place) in predictions.chunks_exact(plan.outputs).zip(places) {
             let row = batch.rows.at(place);
             total += match batch.targets {

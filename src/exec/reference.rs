@@ -6,6 +6,7 @@
 
 use crate::check::model::{LossKind, Network};
 use crate::exec::{Batch, Executor, Targets};
+use crate::inputs::NONE;
 use crate::ir::{Ir, Op, TensorId, lower};
 
 /// One evaluation of a training step's nodes.
@@ -20,7 +21,9 @@ pub struct Evaluation {
 }
 
 /// Evaluates prediction, loss and gradient for `rows` rows of features `x`,
-/// `[rows, inputs]` row-major, and their targets.
+/// `[rows, inputs]` row-major, and their targets. Categories without an
+/// embedding are written out in `x`; `codes`, `[rows, categories]`, are those of
+/// all categories, and are read for embeddings alone.
 ///
 /// # Panics
 /// Where lengths do not agree with the network and the rows.
@@ -28,6 +31,7 @@ pub fn evaluate(
     ir: &Ir,
     parameters: &[f64],
     x: &[f64],
+    codes: &[u32],
     targets: Targets<'_, f64>,
     rows: usize,
 ) -> Evaluation {
@@ -35,11 +39,37 @@ pub fn evaluate(
     let mut gradient = vec![0.0; parameters.len()];
     let mut values: Vec<Vec<f64>> = Vec::with_capacity(ir.nodes.len());
     let mut loss = 0.0;
+    let categories = ir.layout.categories.len();
+    let code = |row: usize, category: usize| match codes[row * categories + category] {
+        NONE => None,
+        code => Some(code as usize),
+    };
     for node in &ir.nodes {
         let width = node.width;
         let mut out = vec![0.0; rows * width];
         match node.op {
             Op::Input => out.copy_from_slice(x),
+            Op::Embed { x, category, table, first } => {
+                let (t, n) = (tensor(table), ir.tensors[table].shape[1]);
+                out.copy_from_slice(&values[x]);
+                for r in 0..rows {
+                    for i in 0..n {
+                        out[r * width + first + i] =
+                            code(r, category).map_or(0.0, |c| t[c * n + i]);
+                    }
+                }
+            }
+            Op::EmbeddingGradient { dx, category, table, first } => {
+                let (n, width) = (ir.tensors[table].shape[1], ir.nodes[dx].width);
+                let grad = &mut gradient[ir.tensors[table].range.clone()];
+                for r in 0..rows {
+                    if let Some(c) = code(r, category) {
+                        for i in 0..n {
+                            grad[c * n + i] += values[dx][r * width + first + i];
+                        }
+                    }
+                }
+            }
             Op::MatMul { x, weight } => {
                 let (w, inputs) = (tensor(weight), ir.nodes[x].width);
                 for r in 0..rows {
@@ -141,8 +171,8 @@ impl Deviation {
 }
 
 /// Computes loss and gradient of a batch both ways: what a benchmark does
-/// first. It takes the naive evaluation's time: some nanoseconds a parameter
-/// and row.
+/// first. Parameters are laid out as the network's tensors say. It takes the
+/// naive evaluation's time: some nanoseconds a parameter and row.
 ///
 /// # Panics
 /// Where executor, parameters and batch are not the network's.
@@ -153,12 +183,22 @@ pub fn deviation(
     batch: Batch<'_>,
 ) -> Deviation {
     let rows = batch.rows.len();
-    let loss = executor.gradient(parameters, batch);
+    let laid_out = executor.plan().lay_out(parameters.to_vec());
+    let loss = executor.gradient(&laid_out, batch);
+    let ours = executor.plan().in_order_of_tensors(executor.last_gradient().to_vec());
     let wide = |values: &[f32], width: usize| -> Vec<f64> {
         let row = |place| &values[batch.rows.at(place) * width..][..width];
         (0..rows).flat_map(row).map(|&x| x.into()).collect()
     };
-    let features = wide(batch.features, network.inputs);
+    let layout = network.layout();
+    let mut features = vec![0.0; rows * network.inputs];
+    let mut codes = Vec::with_capacity(rows * layout.categories.len());
+    for (place, to) in features.chunks_exact_mut(network.inputs).enumerate() {
+        let row = batch.rows.at(place);
+        batch.features.expand(&layout, row, to);
+        codes.extend_from_slice(batch.features.rows(&layout, row..row + 1).codes);
+    }
+    let features: Vec<f64> = features.into_iter().map(f64::from).collect();
     let parameters: Vec<f64> = parameters.iter().map(|&x| x.into()).collect();
     let (values, classes): (Vec<f64>, Vec<u32>);
     let targets = match batch.targets {
@@ -171,9 +211,9 @@ pub fn deviation(
             Targets::Classes(&classes)
         }
     };
-    let exact = evaluate(&lower(network), &parameters, &features, targets, rows);
+    let exact = evaluate(&lower(network), &parameters, &features, &codes, targets, rows);
     let largest = exact.gradient.iter().fold(0.0f64, |most, g| most.max(g.abs()));
-    let off = executor.last_gradient().iter().zip(&exact.gradient);
+    let off = ours.iter().zip(&exact.gradient);
     let off = off.map(|(&ours, exact)| (f64::from(ours) - exact).abs());
     // A NaN anywhere is the largest error that there is.
     let worst = off.fold(0.0f64, |most, e| if e.is_nan() { f64::INFINITY } else { most.max(e) });

@@ -1,15 +1,15 @@
-//! Steps that are one kernel call.
+//! Steps whose gradient is one kernel call.
 
 use super::{Batch, Executor, Rows, State, Targets};
 use crate::plan::Plan;
 use mlpc_kernels::layout::{self, Pick};
-use mlpc_kernels::small::{self, Net, Update};
+use mlpc_kernels::small::{self, Net};
 
 impl Executor {
     /// [`Executor::gradient`] of a small network.
     pub(super) fn small_gradient(&mut self, parameters: &[f32], batch: Batch<'_>) -> Option<f64> {
         let plan = &*self.plan;
-        let (net, terms, batch) = prepare(plan, batch)?;
+        let (net, terms, batch) = prepare(plan, batch, &mut self.expanded)?;
         let gradient = &mut self.shards[0].gradient;
         let loss =
             net.gradient(plan.options.isa, parameters, &batch, (1.0 / terms) as f32, gradient);
@@ -19,25 +19,28 @@ impl Executor {
     /// [`Executor::step`] of a small network.
     pub(super) fn small_step(&mut self, state: &mut State, batch: Batch<'_>) -> Option<f64> {
         let plan = &*self.plan;
-        let (net, terms, batch) = prepare(plan, batch)?;
+        let (net, terms, batch) = prepare(plan, batch, &mut self.expanded)?;
+        let (isa, scale) = (plan.options.isa, (1.0 / terms) as f32);
+        let gradient = &mut self.shards[0].gradient;
+        let loss = net.gradient(isa, &state.parameters, &batch, scale, gradient);
         state.step += 1;
         // What the optimizer does not keep is empty.
         let (n, kept) = (plan.parameters, plan.optimizer.state());
         let (first, second) = state.optimizer.split_at_mut(n * kept.min(1));
-        let update =
-            Update { optimizer: &plan.optimizer, step: state.step, state: [first, second] };
-        let gradient = &mut self.shards[0].gradient;
-        let scale = (1.0 / terms) as f32;
-        let loss =
-            net.step(plan.options.isa, &mut state.parameters, &batch, scale, gradient, update);
+        plan.optimizer.update(isa, state.step, &mut state.parameters, gradient, [first, second]);
         Some(loss / terms)
     }
 }
 
 /// The network, the terms of the loss's mean, and the batch as the kernel
-/// takes it; none where the plan takes steps of so many rows another way.
+/// takes it, with categories written out to `expanded`; none where the plan
+/// takes steps of so many rows another way.
 #[inline]
-fn prepare<'a>(plan: &'a Plan, batch: Batch<'a>) -> Option<(&'a Net, f64, small::Batch<'a>)> {
+fn prepare<'a>(
+    plan: &'a Plan,
+    batch: Batch<'a>,
+    expanded: &'a mut [f32],
+) -> Option<(&'a Net, f64, small::Batch<'a>)> {
     let rows = batch.rows.len();
     assert!(rows > 0, "an empty batch");
     let net = plan.small_step(rows)?;
@@ -46,7 +49,15 @@ fn prepare<'a>(plan: &'a Plan, batch: Batch<'a>) -> Option<(&'a Net, f64, small:
         Rows::Numbers(numbers) => Pick::Numbers(numbers),
     };
     let matrix = |data, columns| layout::Rows { data, columns, pick };
-    let features = matrix(batch.features, plan.inputs);
+    let features = if plan.layout.categories.is_empty() {
+        matrix(batch.features.dense, plan.inputs)
+    } else {
+        let expanded = &mut expanded[..rows * plan.inputs];
+        for (place, to) in expanded.chunks_exact_mut(plan.inputs).enumerate() {
+            batch.features.expand(&plan.layout, batch.rows.at(place), to);
+        }
+        layout::Rows { data: expanded, columns: plan.inputs, pick: Pick::From(0) }
+    };
     let targets = match batch.targets {
         Targets::Values(values) => small::Targets::Values(matrix(values, plan.outputs)),
         Targets::Classes(classes) => small::Targets::Classes(classes, pick),

@@ -1,10 +1,13 @@
 //! One tile: the plan's steps over the tile's arena.
 
+use super::levels::{Levels, rows_of_part};
 use super::{Batch, Rows, Targets};
-use crate::check::model::Activation;
+use crate::inputs::{Features, NONE};
 use crate::plan::{Buffer, BufferId, Plan, Program, SlopeOf, Step};
-use mlpc_kernels::gemm::{Algorithm, Gemm, Right};
+use mlpc_kernels::gather;
+use mlpc_kernels::gemm::{Algorithm, Gemm, Right, Start};
 use mlpc_kernels::layout::{self, Pick, Tile, sum_features};
+use mlpc_kernels::single::Packed;
 use mlpc_kernels::{loss, unary};
 use std::ops::Range;
 
@@ -18,13 +21,12 @@ pub(super) struct TileInput<'a> {
 }
 
 impl<'a> TileInput<'a> {
-    /// The tile's rows of a matrix with a row a row of the table.
-    fn rows(&self, data: &'a [f32], columns: usize) -> layout::Rows<'a> {
-        let pick = match self.batch.rows {
+    /// Which rows of the table they are.
+    fn pick(&self) -> Pick<'a> {
+        match self.batch.rows {
             Rows::Range(start, _) => Pick::From(start + self.rows.start),
             Rows::Numbers(numbers) => Pick::Numbers(&numbers[self.rows.clone()]),
-        };
-        layout::Rows { data, columns, pick }
+        }
     }
 }
 
@@ -36,15 +38,25 @@ pub(super) struct Gradients<'a> {
 }
 
 /// A run of the flat buffers whose gradient is computed together: some rows
-/// of a weight, or a bias.
+/// of a weight or of a table, or a bias.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Part {
     /// The run.
     pub(super) range: Range<usize>,
     /// The step that computes it.
     step: usize,
-    /// Rows of a weight; none for a bias.
-    rows: Option<Range<usize>>,
+    of: Of,
+}
+
+/// What a part is a run of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Of {
+    /// These rows of a weight.
+    Weight(Range<usize>),
+    /// A bias.
+    Bias,
+    /// The part of this number of a table.
+    Table(usize),
 }
 
 /// Parameters of a part at the most, where a row is not longer: its gradient
@@ -58,22 +70,34 @@ pub(super) fn parts(plan: &Plan) -> Vec<Part> {
         let (weight, bias) = match *step {
             Step::WeightGradient { weight, bias, .. } => (Some(weight), bias),
             Step::BiasGradient { bias, .. } => (None, Some(bias)),
+            Step::Scatter { table, .. } => {
+                let table = &plan.tables[table];
+                let width = rows_of_part(table) * table.width;
+                for (number, start) in table.range.clone().step_by(width).enumerate() {
+                    let range = start..table.range.end.min(start + width);
+                    parts.push(Part { range, step: at, of: Of::Table(number) });
+                }
+                continue;
+            }
             _ => continue,
         };
-        if let Some(weight) = weight {
-            let tensor = &plan.tensors[weight];
-            let (outputs, inputs) = (tensor.shape[0], tensor.shape[1]);
+        if let Some(weight) = weight
+            && !plan.weights[weight].is_empty()
+        {
+            let whole = &plan.weights[weight];
+            let outputs = plan.tensors[weight].shape[0];
+            let inputs = whole.len() / outputs;
             // Whole register tiles, of 12 rows at the most.
             let rows = (PART / inputs / 12).max(1) * 12;
             for first in (0..outputs).step_by(rows) {
                 let rows = first..outputs.min(first + rows);
-                let start = tensor.range.start;
+                let start = whole.start;
                 let range = start + rows.start * inputs..start + rows.end * inputs;
-                parts.push(Part { range, step: at, rows: Some(rows) });
+                parts.push(Part { range, step: at, of: Of::Weight(rows) });
             }
         }
         if let Some(bias) = bias {
-            parts.push(Part { range: plan.tensors[bias].range.clone(), step: at, rows: None });
+            parts.push(Part { range: plan.tensors[bias].range.clone(), step: at, of: Of::Bias });
         }
     }
     parts.sort_by_key(|part| part.range.start);
@@ -85,6 +109,7 @@ pub(super) struct Scratch<'a> {
     pub(super) arena: &'a mut [f32],
     pub(super) targets: &'a mut [f32],
     pub(super) classes: &'a mut [u32],
+    pub(super) levels: &'a mut Levels,
 }
 
 /// A tile at work.
@@ -93,12 +118,13 @@ struct Work<'a> {
     program: &'a Program,
     parameters: &'a [f32],
     tile: Tile,
+    levels: &'a Levels,
     arena: &'a mut [f32],
 }
 
 /// Runs training's steps for one tile; returns the sum of its losses. Without
 /// a gradient the steps that compute it are left for [`run_part`], but for what
-/// prepares them.
+/// prepares them, and levels are sorted for it.
 pub(super) fn run_tile(
     plan: &Plan,
     parameters: &[f32],
@@ -107,31 +133,45 @@ pub(super) fn run_tile(
     mut gradients: Option<Gradients<'_>>,
 ) -> f64 {
     let tile = plan.tile(input.rows.len());
-    let Scratch { arena, targets, classes } = scratch;
+    let Scratch { arena, targets, classes, levels } = scratch;
     let targets = load_targets(plan, &input, tile, targets, classes);
-    let mut work = Work { plan, program: &plan.train, parameters, tile, arena };
+    let Batch { features, rows, .. } = *input.batch;
+    levels.load(plan, features.codes, input.rows.clone(), |place| rows.at(place));
+    match gradients {
+        Some(_) => levels.pair(plan),
+        None => levels.sort(plan),
+    }
+    let mut work = Work { plan, program: &plan.train, parameters, tile, levels, arena };
     let mut total = 0.0;
     for step in &plan.train.steps {
         match *step {
-            Step::Load { x, rows } => work.load(x, rows, &input),
+            Step::Load { x, rows } => work.load(x, rows, features, input.pick()),
             Step::Loss { p, dp } => total += work.loss(p, dp, targets, input.scale),
-            Step::LossThrough { activation, z } => {
-                total += work.loss_through(activation, z, targets, input.scale);
-            }
+            Step::LossOfLogits { z } => total += work.loss_of_logits(z, targets, input.scale),
             Step::WeightGradient { weight, bias, dz, x, rows, algorithm } => {
                 if let (Some(x), Some(rows)) = (x, rows) {
                     work.pack(x, rows);
                 }
                 let Some(Gradients { flat, first }) = &mut gradients else { continue };
                 let work = work.read();
-                let tensor = &plan.tensors[weight];
-                let gradient = &mut flat[tensor.range.clone()];
-                let outputs = 0..tensor.shape[0];
+                let gradient = &mut flat[plan.weights[weight].clone()];
+                let outputs = 0..plan.tensors[weight].shape[0];
                 work.weight_gradient(outputs, dz, rows.or(x), algorithm, gradient, !*first);
                 if let Some(bias) = bias {
                     let gradient = &mut flat[plan.tensors[bias].range.clone()];
                     work.bias_gradient(dz, gradient, !*first);
                 }
+            }
+            Step::Scatter { table, from, rows, first: feature } => {
+                work.unpack(from, rows);
+                let Some(Gradients { flat, first }) = &mut gradients else { continue };
+                let sums = &mut flat[plan.tables[table].range.clone()];
+                if *first {
+                    sums.fill(0.0);
+                }
+                let (width, stride) = (plan.tables[table].width, work.width(rows));
+                let (rows, pairs) = (&work.get(rows)[feature..], levels.pairs(table));
+                gather::scatter(plan.options.isa, width, rows, stride, pairs, sums);
             }
             Step::BiasGradient { bias, dz } => {
                 let Some(Gradients { flat, first }) = &mut gradients else { continue };
@@ -144,24 +184,40 @@ pub(super) fn run_tile(
     total
 }
 
-/// Computes a part's gradient over tiles that [`run_tile`] has left: their
-/// rows and arenas, in order. It is added to what is there, or not.
+/// A tile that [`run_tile`] has left.
+pub(super) struct Done<'a> {
+    pub(super) rows: usize,
+    pub(super) arena: &'a [f32],
+    /// Sorted.
+    pub(super) levels: &'a Levels,
+}
+
+/// Computes a part's gradient over tiles, in order. It is added to what is
+/// there, or not.
 pub(super) fn run_part<'a>(
     plan: &Plan,
     part: &Part,
-    tiles: impl Iterator<Item = (usize, &'a [f32])>,
+    tiles: impl Iterator<Item = Done<'a>>,
     gradient: &mut [f32],
     mut accumulate: bool,
 ) {
-    for (rows, arena) in tiles {
+    for Done { rows, arena, levels } in tiles {
         let work = Read { plan, program: &plan.train, tile: plan.tile(rows), arena };
-        match (&plan.train.steps[part.step], &part.rows) {
-            (&Step::WeightGradient { dz, x, rows, algorithm, .. }, Some(outputs)) => {
+        match (&plan.train.steps[part.step], &part.of) {
+            (&Step::WeightGradient { dz, x, rows, algorithm, .. }, Of::Weight(outputs)) => {
                 let (outputs, x) = (outputs.clone(), rows.or(x));
                 work.weight_gradient(outputs, dz, x, algorithm, gradient, accumulate);
             }
-            (&Step::WeightGradient { dz, .. } | &Step::BiasGradient { dz, .. }, None) => {
+            (&Step::WeightGradient { dz, .. } | &Step::BiasGradient { dz, .. }, Of::Bias) => {
                 work.bias_gradient(dz, gradient, accumulate);
+            }
+            (&Step::Scatter { table, rows, first, .. }, &Of::Table(number)) => {
+                if !accumulate {
+                    gradient.fill(0.0);
+                }
+                let (width, stride) = (plan.tables[table].width, work.width(rows));
+                let (rows, pairs) = (&work.get(rows)[first..], levels.part(table, number));
+                gather::scatter(plan.options.isa, width, rows, stride, pairs, gradient);
             }
             (step, _) => unreachable!("not a step of parameters: {step:?}"),
         }
@@ -169,25 +225,126 @@ pub(super) fn run_part<'a>(
     }
 }
 
-/// Runs prediction's steps for the rows of `features` (`[rows, inputs]`) and
-/// writes `[rows, outputs]`.
+/// What prediction reads and writes beside parameters and rows.
+#[derive(Debug)]
+pub(super) struct Memory {
+    pub(super) arena: Vec<f32>,
+    levels: Levels,
+    /// Rows of a small network whose categories are written out; one row with
+    /// the numbers of its embeddings.
+    expanded: Vec<f32>,
+}
+
+impl Memory {
+    /// Memory for tiles of a plan, with at least so many floats.
+    pub(super) fn new(plan: &Plan, least: usize) -> Memory {
+        let Program { arena, tile, .. } = plan.predict;
+        let expanded = match &plan.small {
+            Some(_) if !plan.layout.categories.is_empty() => tile * plan.inputs,
+            _ => plan.layout.one_hot_start(),
+        };
+        Memory {
+            arena: vec![0.0; (arena * tile).max(least)],
+            levels: Levels::new(plan, tile, false),
+            expanded: vec![0.0; expanded],
+        }
+    }
+
+    /// The rows of a tile as a matrix, where a small network takes them so.
+    pub(super) fn expand<'a>(
+        &'a mut self,
+        plan: &Plan,
+        features: Features<'a>,
+        rows: usize,
+    ) -> &'a [f32] {
+        if plan.layout.categories.is_empty() {
+            return features.dense;
+        }
+        let expanded = &mut self.expanded[..rows * plan.inputs];
+        for (row, to) in expanded.chunks_exact_mut(plan.inputs).enumerate() {
+            features.expand(&plan.layout, row, to);
+        }
+        expanded
+    }
+
+    /// The levels of so many rows.
+    pub(super) fn levels(&mut self, plan: &Plan, codes: &[u32], rows: usize) -> &Levels {
+        self.levels.load(plan, codes, 0..rows, |place| place);
+        &self.levels
+    }
+}
+
+impl Memory {
+    /// Predicts one row with a network's packed layers.
+    pub(super) fn predict_row(
+        &mut self,
+        plan: &Plan,
+        packed: &Packed,
+        parameters: &[f32],
+        features: Features<'_>,
+        out: &mut [f32],
+    ) {
+        if plan.small.is_some() {
+            let Memory { arena, expanded, .. } = self;
+            let x = match plan.layout.categories[..] {
+                [] => features.dense,
+                _ => {
+                    features.expand(&plan.layout, 0, &mut expanded[..plan.inputs]);
+                    &expanded[..plan.inputs]
+                }
+            };
+            return packed.predict(x, &[], out, arena);
+        }
+        self.levels(plan, features.codes, 1);
+        let Memory { arena, levels, expanded } = self;
+        let mut x = features.dense;
+        if plan.layout.embeddings().next().is_some() {
+            let (numbers, mut rest) = expanded.split_at_mut(plan.layout.dense);
+            numbers.copy_from_slice(x);
+            // The tables of embeddings come first, in order.
+            for (number, _) in plan.layout.embeddings().enumerate() {
+                let table = &plan.tables[number];
+                let rows = &parameters[table.range.clone()];
+                let (to, behind) = rest.split_at_mut(table.width);
+                rest = behind;
+                to.fill(0.0);
+                if let &[level] = levels.of(number)
+                    && level != NONE
+                {
+                    // As `gather` does, a sum of one: −0 becomes 0.
+                    let row = &rows[level as usize * table.width..][..table.width];
+                    to.iter_mut().zip(row).for_each(|(to, x)| *to += x);
+                }
+            }
+            x = expanded;
+        }
+        let levels = plan.gathered.map_or(&[][..], |table| levels.of(table));
+        packed.predict(x, levels, out, arena);
+    }
+}
+
+/// Runs prediction's steps for the rows of `features`, no more than a tile
+/// takes, and writes `[rows, outputs]`.
 pub(super) fn predict_tile(
     plan: &Plan,
     parameters: &[f32],
-    features: &[f32],
-    arena: &mut [f32],
+    features: Features<'_>,
+    memory: &mut Memory,
     out: &mut [f32],
 ) {
+    let rows = out.len() / plan.outputs;
     if let Some(net) = &plan.small {
+        let features = memory.expand(plan, features, rows);
         return net.predict(plan.options.isa, parameters, features, out);
     }
-    let rows = features.len() / plan.inputs;
     let tile = plan.tile(rows);
     let program = &plan.predict;
-    let mut work = Work { plan, program, parameters, tile, arena };
+    memory.levels(plan, features.codes, rows);
+    let Memory { arena, levels, .. } = memory;
+    let mut work = Work { plan, program, parameters, tile, levels, arena };
     for step in &program.steps {
         match *step {
-            Step::Load { x, .. } => work.load_rows(x, features),
+            Step::Load { x, .. } => work.load(x, None, features, Pick::From(0)),
             ref step => work.forward_or_slope(step),
         }
     }
@@ -207,7 +364,7 @@ fn load_targets<'t>(
     match input.batch.targets {
         Targets::Values(y) => {
             let values = &mut values[..plan.outputs * tile.width];
-            let rows = input.rows(y, plan.outputs);
+            let rows = layout::Rows { data: y, columns: plan.outputs, pick: input.pick() };
             layout::rows_to_tile(plan.options.isa, tile, rows, values);
             Targets::Values(values)
         }
@@ -247,27 +404,67 @@ impl Work<'_> {
             .expect("the plan gives buffers that are alive together places of their own")
     }
 
-    fn load(&mut self, x: BufferId, rows: Option<BufferId>, input: &TileInput<'_>) {
+    fn load(
+        &mut self,
+        x: BufferId,
+        rows: Option<BufferId>,
+        features: Features<'_>,
+        pick: Pick<'_>,
+    ) {
         let (plan, tile) = (self.plan, self.tile);
         let isa = plan.options.isa;
-        let features = input.rows(input.batch.features, plan.inputs);
-        layout::rows_to_tile(isa, tile, features, self.get_mut(x));
-        if let Some(rows) = rows {
-            layout::pack_rows(isa, tile, features, plan.panel, self.get_mut(rows));
+        let columns = plan.layout.dense;
+        if columns > 0 {
+            let from = layout::Rows { data: features.dense, columns, pick };
+            layout::rows_to_tile(isa, tile, from, self.get_mut(x));
+            if let Some(rows) = rows {
+                layout::pack_rows(isa, tile, from, plan.panel, self.get_mut(rows));
+            }
+        }
+        if plan.gathered.is_none() && plan.layout.one_hot().next().is_some() {
+            self.expand(x, features.codes, pick);
         }
     }
 
-    fn load_rows(&mut self, x: BufferId, features: &[f32]) {
-        let (plan, tile) = (self.plan, self.tile);
-        let rows = layout::Rows { data: features, columns: plan.inputs, pick: Pick::From(0) };
-        layout::rows_to_tile(plan.options.isa, tile, rows, self.get_mut(x));
+    /// Writes the categories that are no embeddings as zeros and a one, behind
+    /// the other features of x.
+    fn expand(&mut self, x: BufferId, codes: &[u32], pick: Pick<'_>) {
+        let (plan, tile, features) = (self.plan, self.tile, self.width(x));
+        let x = self.get_mut(x);
+        let mut first = plan.layout.one_hot_start();
+        for panel in tile.panels() {
+            x[panel.of(features)][first * panel.width..].fill(0.0);
+        }
+        let width = plan.layout.categories.len();
+        for (category, levels) in plan.layout.one_hot() {
+            for lane in 0..tile.rows {
+                let code = codes[pick.row(lane) * width + category];
+                assert!(code == NONE || (code as usize) < levels, "a code beyond its levels");
+                if code != NONE {
+                    x[tile.index(features, first + code as usize, lane)] = 1.0;
+                }
+            }
+            first += levels;
+        }
+    }
+
+    /// Features ← (bias +) the sum of a table's rows.
+    fn gather(&mut self, table: usize, bias: Option<usize>, to: BufferId, first: usize) {
+        let (plan, tile, parameters) = (self.plan, self.tile, self.parameters);
+        let levels = self.levels.of(table);
+        let table = &plan.tables[table];
+        let bias = bias.map(|bias| &parameters[plan.tensors[bias].range.clone()]);
+        let rows = &parameters[table.range.clone()];
+        let isa = plan.options.isa;
+        gather::gather(isa, tile, table.width, rows, bias, levels, self.get_mut(to), first);
     }
 
     fn forward_or_slope(&mut self, step: &Step) {
         let (isa, tile) = (self.plan.options.isa, self.tile);
         match *step {
-            Step::Dense { weight, bias, x, z, ending, algorithm } => {
-                self.dense(weight, bias, x, z, algorithm);
+            Step::Gather { table, bias, to, first } => self.gather(table, bias, to, first),
+            Step::Dense { weight, bias, x, z, onto, ending, algorithm } => {
+                self.dense(weight, bias, x, z, onto, algorithm);
                 match ending {
                     None => {}
                     Some(ending) if ending.y == z => ending.f.apply(isa, self.get_mut(z)),
@@ -315,8 +512,8 @@ impl Work<'_> {
                 dz.copy_from_slice(dy);
                 loss::softmax_backward(tile, y, dz);
             }
-            Step::InputGradient { weight, dz, dx, slope, algorithm } => {
-                self.input_gradient(weight, dz, dx, algorithm);
+            Step::InputGradient { weight, first, dz, dx, slope, algorithm } => {
+                self.input_gradient(weight, first, dz, dx, algorithm);
                 if let Some(slope) = slope {
                     self.slope(slope, dx);
                 }
@@ -335,30 +532,54 @@ impl Work<'_> {
         }
     }
 
-    /// z ← W·x (+ b)
+    /// z ← W·x (+ b), or z + W·x
     fn dense(
         &mut self,
         weight: usize,
         bias: Option<usize>,
         x: BufferId,
         z: BufferId,
+        onto: bool,
         algorithm: Algorithm,
     ) {
         let (plan, tile, parameters) = (self.plan, self.tile, self.parameters);
         let shape = [self.width(z), self.width(x)];
         let bias = bias.map(|bias| &parameters[plan.tensors[bias].range.clone()]);
-        let weights = &parameters[plan.tensors[weight].range.clone()];
+        if shape[1] == 0 {
+            return;
+        }
+        let weights = &parameters[plan.weights[weight].clone()];
         let [x, z] = self.several([x, z]);
-        Gemm::forward(tile, shape, weights, bias, x, z).run(algorithm, plan.options.isa);
+        let mut gemm = Gemm::forward(tile, shape, weights, bias, x, z);
+        if onto {
+            gemm.start = Start::C;
+        }
+        gemm.run(algorithm, plan.options.isa);
     }
 
-    /// dx ← Wᵀ·dz
-    fn input_gradient(&mut self, weight: usize, dz: BufferId, dx: BufferId, algorithm: Algorithm) {
+    /// dx ← Wᵀ·dz, of the inputs from `first` on
+    fn input_gradient(
+        &mut self,
+        weight: usize,
+        first: usize,
+        dz: BufferId,
+        dx: BufferId,
+        algorithm: Algorithm,
+    ) {
         let (plan, tile, parameters) = (self.plan, self.tile, self.parameters);
-        let shape = [self.width(dz), self.width(dx)];
-        let weights = &parameters[plan.tensors[weight].range.clone()];
+        let (outputs, inputs) = (self.width(dz), first..first + self.width(dx));
+        let weights = &parameters[plan.weights[weight].clone()];
+        let shape = [outputs, weights.len() / outputs];
         let [dz, dx] = self.several([dz, dx]);
-        Gemm::input_gradient(tile, shape, weights, dz, dx).run(algorithm, plan.options.isa);
+        let gemm = Gemm::input_gradient(tile, shape, weights, dz, dx).rows(inputs);
+        gemm.run(algorithm, plan.options.isa);
+    }
+
+    /// A tile row by row.
+    fn unpack(&mut self, from: BufferId, rows: BufferId) {
+        let (isa, tile, features) = (self.plan.options.isa, self.tile, self.width(from));
+        let [from, rows] = self.several([from, rows]);
+        layout::tile_to_rows(isa, tile, features, from, &mut rows[..features * tile.rows]);
     }
 
     /// x as rows in panels.
@@ -386,25 +607,16 @@ impl Work<'_> {
         }
     }
 
-    fn loss_through(
-        &mut self,
-        activation: Activation,
-        z: BufferId,
-        targets: Targets<'_>,
-        scale: f32,
-    ) -> f64 {
+    fn loss_of_logits(&mut self, z: BufferId, targets: Targets<'_>, scale: f32) -> f64 {
         let (plan, tile) = (self.plan, self.tile);
         let isa = plan.options.isa;
         let z = self.get_mut(z);
-        match (activation, targets) {
-            (Activation::Softmax, Targets::Classes(classes)) => {
+        match targets {
+            Targets::Classes(classes) => {
                 let smoothing = plan.loss.hyper[0] as f32;
                 loss::softmax_cross_entropy(isa, tile, z, classes, smoothing, scale)
             }
-            (Activation::Unary(f), Targets::Values(y)) => {
-                plan.loss.gradient_through(isa, f, tile, z, y, scale)
-            }
-            _ => panic!("targets of another kind than the loss takes"),
+            Targets::Values(y) => loss::sigmoid_bce(isa, tile, z, y, scale),
         }
     }
 }
@@ -418,6 +630,10 @@ struct Read<'a> {
 }
 
 impl Read<'_> {
+    fn width(&self, buffer: BufferId) -> usize {
+        self.program.buffers[buffer].width
+    }
+
     fn get(&self, buffer: BufferId) -> &[f32] {
         &self.arena[range(self.program, self.tile, buffer)]
     }
@@ -435,8 +651,7 @@ impl Read<'_> {
     ) {
         let (plan, tile) = (self.plan, self.tile);
         let x = x.expect("a weight gradient reads x");
-        let width = |buffer: BufferId| self.program.buffers[buffer].width;
-        let shape = [width(dz), width(x)];
+        let shape = [self.width(dz), self.width(x)];
         let x = match algorithm {
             Algorithm::Dots => Right::Tile(self.get(x), tile),
             _ => Right::Panels { data: self.get(x), panel: plan.panel },

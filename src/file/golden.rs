@@ -2,8 +2,9 @@
 //! saved. Loading runs them again, so that a damaged file, a wrong encoder or
 //! a broken kernel cannot go unnoticed.
 
-use crate::data::{Batch, Encoder, Schema, Table};
+use crate::data::{Batch, Encoded, Encoder, Schema, Table};
 use crate::diag::{Code, Diagnostic, Diagnostics};
+use crate::inputs::Features;
 use serde::{Deserialize, Serialize};
 
 /// A raw row and its outputs.
@@ -30,7 +31,7 @@ const ABSOLUTE: f32 = 1e-6;
 pub fn pick(
     table: &Table,
     schema: &Schema,
-    mut predict: impl FnMut(&[f32]) -> Vec<f32>,
+    mut predict: impl FnMut(Features<'_>) -> Vec<f32>,
 ) -> Vec<GoldenRow> {
     let count = MOST.min(table.rows());
     let mut rows = Vec::with_capacity(count);
@@ -43,8 +44,8 @@ pub fn pick(
             .map(|column| Some((column.name.clone(), cell(&column.name)?)))
             .collect();
         let Some(cells) = cells else { continue };
-        let Ok(inputs) = encode(&cells, schema) else { continue };
-        let outputs = predict(&inputs);
+        let Ok(encoded) = encode(&cells, schema) else { continue };
+        let outputs = predict(encoded.features());
         if outputs.iter().all(|output| output.is_finite()) {
             rows.push(GoldenRow { cells, outputs });
         }
@@ -56,10 +57,10 @@ pub fn pick(
 pub fn check(
     rows: &[GoldenRow],
     schema: &Schema,
-    mut predict: impl FnMut(&[f32]) -> Vec<f32>,
+    mut predict: impl FnMut(Features<'_>) -> Vec<f32>,
 ) -> Result<(), Diagnostics> {
     for (i, row) in rows.iter().enumerate() {
-        let found = predict(&encode(&row.cells, schema)?);
+        let found = predict(encode(&row.cells, schema)?.features());
         let largest = row.outputs.iter().fold(0f32, |most, output| most.max(output.abs()));
         let allowed = RELATIVE * largest + ABSOLUTE;
         let close = found.len() == row.outputs.len()
@@ -77,8 +78,8 @@ pub fn check(
     Ok(())
 }
 
-fn encode(cells: &[(String, String)], schema: &Schema) -> Result<Vec<f32>, Diagnostics> {
+fn encode(cells: &[(String, String)], schema: &Schema) -> Result<Encoded, Diagnostics> {
     let header: Vec<String> = cells.iter().map(|(name, _)| name.clone()).collect();
     let row = Batch::of_row("the golden rows", cells.iter().map(|(_, cell)| cell.as_str()));
-    Ok(Encoder::new(schema, "the golden rows", &header)?.encode(&row)?.features)
+    Encoder::new(schema, "the golden rows", &header)?.encode(&row)
 }

@@ -1,7 +1,9 @@
 //! Model files: one safetensors file that any other tool can open.
 //!
 //! The tensors are `layers.I.weight` `[out, in]` and `layers.I.bias` `[out]`,
-//! as PyTorch lays them out, in f32. The metadata (a map of strings) holds
+//! and `embeddings.COLUMN.weight` `[levels, width]`, as PyTorch lays them out,
+//! in f32. The inputs of the first layer are numbered as
+//! [`Layout`](crate::inputs::Layout) says. The metadata (a map of strings) holds
 //!
 //! | key | what |
 //! | --- | --- |
@@ -51,9 +53,9 @@ pub struct StoredModel {
 /// A named array of numbers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StoredTensor {
-    /// `layers.I.weight` or `layers.I.bias`.
+    /// `layers.I.weight`, `layers.I.bias` or `embeddings.COLUMN.weight`.
     pub name: String,
-    /// `[out, in]` or `[out]`.
+    /// `[out, in]`, `[out]` or `[levels, width]`.
     pub shape: Vec<usize>,
     /// The elements, row-major.
     pub values: Vec<f32>,

@@ -3,6 +3,7 @@
 use super::*;
 use crate::data::Dataset;
 use crate::data::testing::{regression, rendered, table, target};
+use crate::inputs::Features;
 use insta::assert_snapshot;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,9 +18,10 @@ fn tensors() -> Vec<Tensor> {
 const PARAMETERS: [f32; 4] = [0.1, -2.0, f32::MIN_POSITIVE, 4.0];
 const ROWS: &str = "n,c,y\n0.1,a,1\n2.5,b,2\n,a,4\n7,b,8\n9,a,10\n";
 
-/// A stand-in for a network.
-fn predict(inputs: &[f32]) -> Vec<f32> {
-    vec![inputs.iter().zip(PARAMETERS).map(|(x, w)| x * w).sum::<f32>() + PARAMETERS[3]]
+/// A stand-in for a network: one number, one category of two levels.
+fn predict(inputs: Features<'_>) -> Vec<f32> {
+    let category = PARAMETERS[1 + inputs.codes[0] as usize];
+    vec![inputs.dense[0] * PARAMETERS[0] + category + PARAMETERS[3]]
 }
 
 fn model() -> StoredModel {
@@ -76,9 +78,9 @@ fn golden_rows_are_checked() {
     assert_eq!(model.golden.len(), 4);
     assert_eq!(model.golden[0].cells, [("n".into(), "0.1".into()), ("c".into(), "a".into())]);
     golden::check(&model.golden, &schema, predict).unwrap();
-    let nearly = |inputs: &[f32]| vec![predict(inputs)[0] * 1.00005];
+    let nearly = |inputs: Features<'_>| vec![predict(inputs)[0] * 1.00005];
     golden::check(&model.golden, &schema, nearly).unwrap();
-    let wrong = |_: &[f32]| vec![0.5];
+    let wrong = |_: Features<'_>| vec![0.5];
     let error = golden::check(&model.golden[..1], &schema, wrong).unwrap_err();
     assert!(rendered(&error).starts_with("error[E304]: golden row 1"), "{}", rendered(&error));
     assert!(golden::check(&model.golden, &schema, |_| Vec::new()).is_err());

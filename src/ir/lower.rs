@@ -23,6 +23,15 @@ pub fn lower(network: &Network) -> Ir {
     let mut kept = Vec::with_capacity(network.layers.len());
     let mut x = push(Op::Input, network.inputs);
     let mut tensor = 0;
+    let layout = network.layout();
+    let mut embedded = Vec::new();
+    let mut first = layout.dense;
+    for (category, embedding) in layout.embeddings() {
+        x = push(Op::Embed { x, category, table: tensor, first }, network.inputs);
+        embedded.push((category, tensor, first));
+        first += embedding.width;
+        tensor += 1;
+    }
     for layer in &network.layers {
         let weight = tensor;
         tensor += 1;
@@ -55,5 +64,8 @@ pub fn lower(network: &Network) -> Ir {
         }
         dy = push(Op::InputGradient { dz, weight }, layer.inputs);
     }
-    Ir { tensors, nodes, prediction, loss: network.loss, optimizer: network.optimizer }
+    for (category, table, first) in embedded {
+        push(Op::EmbeddingGradient { dx: dy, category, table, first }, 0);
+    }
+    Ir { tensors, layout, nodes, prediction, loss: network.loss, optimizer: network.optimizer }
 }

@@ -12,6 +12,7 @@ mod lower;
 pub use lower::lower;
 
 use crate::check::model::{Loss, Optimizer, Tensor, Unary};
+use crate::inputs::Layout;
 use std::fmt;
 
 /// The number of the node that defines a matrix.
@@ -25,6 +26,8 @@ pub type TensorId = usize;
 pub struct Ir {
     /// The parameter tensors, in the order of the flat buffer.
     pub tensors: Vec<Tensor>,
+    /// How the inputs are numbered.
+    pub layout: Layout,
     /// The nodes; a node uses only values of nodes before it.
     pub nodes: Vec<Node>,
     /// The value that is the network's prediction.
@@ -47,8 +50,21 @@ pub struct Node {
 /// An operation. Matrices are `[rows, width]`, W is `[out, in]`, b `[out]`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Op {
-    /// The features of the batch.
+    /// The features of the batch: numbers, 0 in the place of embeddings, and
+    /// categories as zeros and a one.
     Input,
+    /// x with the features from `first` on replaced by the row of a table that
+    /// the code of a category names; 0 where there is no code
+    Embed {
+        /// x
+        x: Value,
+        /// The number of the category.
+        category: usize,
+        /// The table, `[levels, width]`
+        table: TensorId,
+        /// The first of the features.
+        first: usize,
+    },
     /// x·Wᵀ
     MatMul {
         /// x
@@ -114,6 +130,18 @@ pub enum Op {
         /// b
         bias: TensorId,
     },
+    /// ∂loss/∂table: Σ of the features from `first` on of dx over the rows
+    /// whose code it is
+    EmbeddingGradient {
+        /// dx
+        dx: Value,
+        /// The number of the category.
+        category: usize,
+        /// The table
+        table: TensorId,
+        /// The first of the features.
+        first: usize,
+    },
     /// ∂loss/∂x = dz·W
     InputGradient {
         /// dz
@@ -129,6 +157,7 @@ impl Op {
         match *self {
             Op::Input => vec![],
             Op::MatMul { x, .. }
+            | Op::Embed { x, .. }
             | Op::AddBias { x, .. }
             | Op::Activate { x, .. }
             | Op::Softmax { x } => vec![x],
@@ -136,6 +165,7 @@ impl Op {
             Op::Slope { dy, x, y, .. } => vec![dy, x, y],
             Op::SoftmaxSlope { dy, y } => vec![dy, y],
             Op::WeightGradient { dz, x, .. } => vec![dz, x],
+            Op::EmbeddingGradient { dx, .. } => vec![dx],
             Op::BiasGradient { dz, .. } | Op::InputGradient { dz, .. } => vec![dz],
         }
     }
@@ -151,6 +181,17 @@ impl fmt::Display for Ir {
         for (id, node) in self.nodes.iter().enumerate() {
             let text = match node.op {
                 Op::Input => "input".to_string(),
+                Op::Embed { x, category, table, first } => {
+                    format!("embed %{x}, {} by category {category} at {first}", name(table))
+                }
+                Op::EmbeddingGradient { dx, category, table, first } => {
+                    writeln!(
+                        f,
+                        "grad {} = embedding_gradient %{dx} by category {category} at {first}",
+                        name(table)
+                    )?;
+                    continue;
+                }
                 Op::MatMul { x, weight } => format!("matmul %{x}, {}", name(weight)),
                 Op::AddBias { x, bias } => format!("add_bias %{x}, {}", name(bias)),
                 Op::Activate { f, x } => format!("{} %{x}", f.name()),

@@ -5,23 +5,29 @@
 //! 1. bias and activation go to the end of the product that they follow;
 //! 2. an activation overwrites its input where that is dead: where its slope
 //!    is computed from its output; else the input's place keeps the slope;
-//! 3. the loss's gradient goes through the last activation in one step, in
-//!    place (softmax with cross-entropy, sigmoid with bce: p − y);
+//! 3. the gradient of a loss that goes with the last activation (softmax with
+//!    cross-entropy, sigmoid with bce) is one step, p − y, in place;
 //! 4. a slope goes to the end of the input gradient that it follows;
 //! 5. a bias's gradient goes with the weight's;
-//! 6. an input gradient that nobody uses (the first layer's) is left out.
+//! 6. an input gradient that nobody uses (the first layer's) is left out, and of
+//!    one that embeddings use, all but their part;
+//! 7. categories that are gathered are no inputs of the first product, which is
+//!    added to their sum.
 
 use super::memory::Buffer;
+use super::tables::Tables;
 use super::{BufferId, Ending, SlopeOf, Step, prefers_dots};
-use crate::check::model::{Activation, Unary};
-use crate::ir::{Ir, Op, Value};
+use crate::check::model::Unary;
+use crate::ir::{Ir, Op, TensorId, Value};
 use mlpc_kernels::gemm::Algorithm;
+use mlpc_kernels::loss::LossKind;
 use mlpc_kernels::unary::SlopeFrom;
 
 /// The steps of training or of prediction, their buffers (without a place
 /// yet), and the prediction's buffer.
 pub(super) fn steps(
     ir: &Ir,
+    tables: &Tables,
     fuse: bool,
     train: bool,
 ) -> (Vec<Step>, Vec<Buffer>, Option<BufferId>) {
@@ -34,6 +40,7 @@ pub(super) fn steps(
     }
     let mut fuser = Fuser {
         ir,
+        tables,
         users,
         train,
         steps: Vec::new(),
@@ -74,6 +81,7 @@ fn slope_source(f: Unary, x: Value, y: Value) -> Value {
 
 struct Fuser<'a> {
     ir: &'a Ir,
+    tables: &'a Tables,
     users: Vec<Vec<usize>>,
     train: bool,
     steps: Vec<Step>,
@@ -97,9 +105,17 @@ impl Fuser<'_> {
         self.buffers.len() - 1
     }
 
+    /// The features of a value that a tile holds.
+    fn width(&self, value: Value) -> usize {
+        match self.ir.nodes[value].op {
+            Op::Input | Op::Embed { .. } => self.tables.inputs,
+            _ => self.ir.nodes[value].width,
+        }
+    }
+
     /// A new place for a value.
     fn place(&mut self, value: Value) -> BufferId {
-        let buffer = self.new_buffer(format!("%{value}"), self.ir.nodes[value].width);
+        let buffer = self.new_buffer(format!("%{value}"), self.width(value));
         self.buffer_of[value] = Some(buffer);
         buffer
     }
@@ -118,7 +134,7 @@ impl Fuser<'_> {
     /// What a weight gradient reads: x as rows in panels, and x itself where
     /// they have yet to be made or it is read as it is.
     fn rows_of(&mut self, x: Value, dz: Value) -> (Option<BufferId>, Option<BufferId>) {
-        let width = self.ir.nodes[x].width;
+        let width = self.width(x);
         if prefers_dots(width, self.ir.nodes[dz].width) {
             return (Some(self.buffer(x)), None);
         }
@@ -144,14 +160,29 @@ impl Fuser<'_> {
                     _ => None,
                 };
                 let outputs = self.users[id].iter().find_map(outputs);
-                if outputs.is_some_and(|outputs| !prefers_dots(node.width, outputs)) {
-                    self.rows = Some(self.new_buffer("rows".into(), node.width));
+                // Where the batch's numbers are all of them.
+                let width = self.width(id);
+                if width == self.ir.layout.dense
+                    && outputs.is_some_and(|outputs| !prefers_dots(width, outputs))
+                {
+                    self.rows = Some(self.new_buffer("rows".into(), width));
                 }
                 Step::Load { x, rows: self.rows }
             }
+            Op::Embed { x, table, first, .. } => {
+                let to = self.buffer(x);
+                self.buffer_of[id] = Some(to);
+                Step::Gather { table: self.table(table), bias: None, to, first }
+            }
+            Op::EmbeddingGradient { dx, table, first, .. } => {
+                let from = self.buffer(dx);
+                let rows = self.new_buffer(format!("rows of %{dx}"), self.buffers[from].width);
+                let first = first - self.ir.layout.dense;
+                Step::Scatter { table: self.table(table), from, rows, first }
+            }
             Op::MatMul { x, weight } => {
                 let (x, z) = (self.buffer(x), self.place(id));
-                Step::Dense { weight, bias: None, x, z, ending: None, algorithm }
+                Step::Dense { weight, bias: None, x, z, onto: false, ending: None, algorithm }
             }
             Op::AddBias { x, bias } => Step::Bias { bias, x: self.buffer(x), z: self.place(id) },
             Op::Activate { f, x } => Step::Activate { f, z: self.buffer(x), y: self.place(id) },
@@ -171,8 +202,20 @@ impl Fuser<'_> {
             }
             Op::BiasGradient { dz, bias } => Step::BiasGradient { bias, dz: self.buffer(dz) },
             Op::InputGradient { dz, weight } => {
-                let (dz, dx) = (self.buffer(dz), self.place(id));
-                Step::InputGradient { weight, dz, dx, slope: None, algorithm }
+                let dz = self.buffer(dz);
+                let layout = &self.ir.layout;
+                let embeddings = layout.dense..layout.one_hot_start();
+                let of_embeddings = self.users[id]
+                    .iter()
+                    .any(|&user| matches!(self.ir.nodes[user].op, Op::EmbeddingGradient { .. }));
+                let (first, dx) = if of_embeddings {
+                    let dx = self.new_buffer(format!("%{id}"), embeddings.len());
+                    self.buffer_of[id] = Some(dx);
+                    (embeddings.start, dx)
+                } else {
+                    (0, self.place(id))
+                };
+                Step::InputGradient { weight, first, dz, dx, slope: None, algorithm }
             }
         };
         self.steps.push(step);
@@ -183,8 +226,7 @@ impl Fuser<'_> {
         let node = self.ir.nodes[id];
         match node.op {
             Op::MatMul { x, weight } => self.dense(id, x, weight),
-            // Rule 3: the loss's gradient takes the last activation in.
-            Op::Activate { .. } | Op::Softmax { .. } if self.train && id == self.ir.prediction => {}
+            Op::Activate { .. } | Op::Softmax { .. } if self.loss_takes_in(id) => {}
             Op::Softmax { x } => {
                 let z = self.buffer(x);
                 self.buffer_of[id] = Some(z);
@@ -211,6 +253,7 @@ impl Fuser<'_> {
                     *bias = Some(with);
                     self.absorbed[user] = true;
                 }
+                self.scatter(id);
             }
             Op::InputGradient { .. } => {
                 // Rule 6.
@@ -232,7 +275,25 @@ impl Fuser<'_> {
         }
     }
 
-    /// Rules 1 and 2.
+    fn table(&self, tensor: TensorId) -> usize {
+        self.tables.of_tensor(tensor).expect("every table of the Ir is one of the plan")
+    }
+
+    /// The table of gathered categories that a weight has a part of.
+    fn gathered(&self, weight: TensorId) -> Option<usize> {
+        self.tables.gathered.filter(|&table| self.tables.tables[table].tensor == weight)
+    }
+
+    /// Rule 7, backward: what follows the gradient of the other weights.
+    fn scatter(&mut self, id: usize) {
+        let Op::WeightGradient { dz, weight, .. } = self.ir.nodes[id].op else { return };
+        let Some(table) = self.gathered(weight) else { return };
+        let from = self.buffer(dz);
+        let rows = self.new_buffer(format!("rows of %{dz}"), self.ir.nodes[dz].width);
+        self.steps.push(Step::Scatter { table, from, rows, first: 0 });
+    }
+
+    /// Rules 1, 2 and 7.
     fn dense(&mut self, id: usize, x: Value, weight: usize) {
         let x = self.buffer(x);
         let z = self.place(id);
@@ -248,9 +309,7 @@ impl Fuser<'_> {
         }
         let activation =
             self.users[last].iter().copied().find_map(|user| match self.ir.nodes[user].op {
-                Op::Activate { f, .. } if !(self.train && user == self.ir.prediction) => {
-                    Some((user, f))
-                }
+                Op::Activate { f, .. } if !self.loss_takes_in(user) => Some((user, f)),
                 _ => None,
             });
         let ending = activation.map(|(user, f)| {
@@ -265,24 +324,37 @@ impl Fuser<'_> {
             };
             Ending { f, y }
         });
-        self.steps.push(Step::Dense { weight, bias: with_bias, x, z, ending, algorithm: LATER });
+        let table = self.gathered(weight);
+        if let Some(table) = table {
+            let bias = with_bias.take();
+            self.steps.push(Step::Gather { table, bias, to: z, first: 0 });
+        }
+        let (bias, onto, algorithm) = (with_bias, table.is_some(), LATER);
+        self.steps.push(Step::Dense { weight, bias, x, z, onto, ending, algorithm });
     }
 
-    /// Rule 3: the prediction is not needed, only the gradient at the sums.
+    /// Rule 3: whether the prediction is not needed, only the gradient at the
+    /// sums.
+    fn loss_takes_in(&self, id: usize) -> bool {
+        let pair = match self.ir.nodes[id].op {
+            Op::Softmax { .. } => self.ir.loss.kind == LossKind::CrossEntropy,
+            Op::Activate { f, .. } => (self.ir.loss.kind, f) == (LossKind::Bce, Unary::Sigmoid),
+            _ => false,
+        };
+        pair && self.train && id == self.ir.prediction
+    }
+
     fn loss(&mut self, id: usize, p: Value) {
-        let (activation, sums) = match self.ir.nodes[p].op {
-            Op::Activate { f, x } => (Activation::Unary(f), x),
-            Op::Softmax { x } => (Activation::Softmax, x),
-            _ => (Activation::Unary(Unary::Linear), p),
+        let sums = match self.ir.nodes[p].op {
+            Op::Activate { x, .. } | Op::Softmax { x } if self.loss_takes_in(p) => x,
+            _ => return self.plain(id),
         };
         let z = self.buffer(sums);
         self.buffer_of[id] = Some(z);
-        if sums != p {
-            let slope = self.only_user(id).expect("an activation's slope follows its loss");
-            self.buffer_of[slope] = Some(z);
-            self.absorbed[slope] = true;
-        }
-        self.steps.push(Step::LossThrough { activation, z });
+        let slope = self.only_user(id).expect("an activation's slope follows its loss");
+        self.buffer_of[slope] = Some(z);
+        self.absorbed[slope] = true;
+        self.steps.push(Step::LossOfLogits { z });
     }
 
     fn slope(&self, f: Unary, x: Value, y: Value) -> SlopeOf {

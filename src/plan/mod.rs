@@ -2,7 +2,8 @@
 //!
 //! Everything that can be decided before the first batch is decided here:
 //! which nodes run together (`fuse`), where every value lies (`memory`),
-//! how a batch is cut into shards and tiles (`split`), which kernels run.
+//! how a batch is cut into shards and tiles (`split`), what becomes of
+//! categories (`tables`), which kernels run.
 //! The executor takes the steps one after another and decides nothing.
 //!
 //! A batch is cut into *shards*, which may run on different threads and are
@@ -15,18 +16,23 @@ mod fuse;
 mod memory;
 mod small;
 mod split;
+mod tables;
 mod text;
 
 pub use memory::Buffer;
 pub use split::Split;
+pub use tables::{Column, Table};
 
-use crate::check::model::{Activation, Loss, Network, Optimizer, Tensor, Unary};
+use crate::check::model::{Loss, Network, Optimizer, Tensor, Unary};
 use crate::diag::{Code, Diagnostic, Diagnostics};
+use crate::inputs::Layout;
 use crate::ir::{Ir, TensorId, lower};
 use mlpc_kernels::gemm::Algorithm;
 use mlpc_kernels::layout::Tile;
 use mlpc_kernels::simd::Isa;
 use mlpc_kernels::small::Net;
+use std::ops::Range;
+use tables::Tables;
 
 /// The number of a buffer in [`Program::buffers`].
 pub type BufferId = usize;
@@ -95,12 +101,25 @@ impl PlanOptions {
 pub struct Plan {
     /// The options that it was made with.
     pub options: PlanOptions,
-    /// Features of a row.
+    /// Inputs of the first layer.
     pub inputs: usize,
+    /// How they are numbered.
+    pub layout: Layout,
     /// Outputs of a row.
     pub outputs: usize,
-    /// The parameter tensors: parts of one flat buffer.
+    /// The parameter tensors: parts of one flat buffer, row-major but for the
+    /// tables: see [`Plan::lay_out`].
     pub tensors: Vec<Tensor>,
+    /// The tables whose rows are gathered.
+    pub tables: Vec<Table>,
+    /// The table of the first layer's weights, where categories are gathered;
+    /// else they are inputs of zeros and a one.
+    pub gathered: Option<usize>,
+    /// Of every tensor the part of the flat buffer that is no table: what is
+    /// multiplied, or a bias.
+    pub weights: Vec<Range<usize>>,
+    /// Multiply-adds of a row in its forward pass.
+    pub work: usize,
     /// Parameters in all, the length of the flat buffer.
     pub parameters: usize,
     /// Lanes of a tile's panel, and columns of a panel of rows.
@@ -157,14 +176,27 @@ pub struct SlopeOf {
 /// A step of a tile. Buffers are tiles ([`Tile`]).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Step {
-    /// Rows of the batch, as they lie, to a tile.
+    /// Rows of the batch, as they lie, to a tile: numbers, and categories that
+    /// are not gathered as zeros and a one.
     Load {
         /// The rows as a tile.
         x: BufferId,
         /// The same as rows in panels, where the weight gradient reads them.
         rows: Option<BufferId>,
     },
-    /// z ← W·x (+ b), then the ending.
+    /// Features from `first` on ← the sum of the table's rows that a row's codes
+    /// name (+ b)
+    Gather {
+        /// The table's number.
+        table: usize,
+        /// b
+        bias: Option<TensorId>,
+        /// Where it goes: x for an embedding, z for a layer.
+        to: BufferId,
+        /// The first of the features.
+        first: usize,
+    },
+    /// z ← W·x (+ b), or z + W·x, then the ending.
     Dense {
         /// W
         weight: TensorId,
@@ -174,6 +206,8 @@ pub enum Step {
         x: BufferId,
         /// z
         z: BufferId,
+        /// Whether z holds something that it is added to.
+        onto: bool,
         /// f
         ending: Option<Ending>,
         /// Who computes it.
@@ -211,11 +245,9 @@ pub enum Step {
         /// dp
         dp: BufferId,
     },
-    /// z ← ∂loss/∂z for p = f(z): the loss's gradient and the last
-    /// activation's in one.
-    LossThrough {
-        /// f
-        activation: Activation,
+    /// z ← ∂loss/∂z for a loss that goes with the last activation: the gradient
+    /// of both in one.
+    LossOfLogits {
         /// z
         z: BufferId,
     },
@@ -254,6 +286,17 @@ pub enum Step {
         /// Who computes it.
         algorithm: Algorithm,
     },
+    /// ∂table: each of its rows += the features of the rows whose codes name it
+    Scatter {
+        /// The table's number.
+        table: usize,
+        /// dz of a layer, dx for an embedding.
+        from: BufferId,
+        /// The same, row by row.
+        rows: BufferId,
+        /// The first of the features.
+        first: usize,
+    },
     /// ∂b += Σ dz
     BiasGradient {
         /// b
@@ -265,6 +308,9 @@ pub enum Step {
     InputGradient {
         /// W
         weight: TensorId,
+        /// The first of the inputs whose gradient it is, of as many as dx has
+        /// features.
+        first: usize,
         /// dz
         dz: BufferId,
         /// dx
@@ -279,20 +325,25 @@ pub enum Step {
 impl Step {
     /// Whether it computes the gradient of parameters.
     pub fn is_of_parameters(&self) -> bool {
-        matches!(self, Step::WeightGradient { .. } | Step::BiasGradient { .. })
+        matches!(
+            self,
+            Step::WeightGradient { .. } | Step::BiasGradient { .. } | Step::Scatter { .. }
+        )
     }
 
     /// The buffers that it touches.
     fn buffers(&self) -> Vec<BufferId> {
         match *self {
             Step::Load { x, rows } => [x].into_iter().chain(rows).collect(),
+            Step::Gather { to, .. } => vec![to],
+            Step::Scatter { from, rows, .. } => vec![from, rows],
             Step::Dense { x, z, ending, .. } => {
                 [x, z].into_iter().chain(ending.map(|e| e.y)).collect()
             }
             Step::Bias { x, z, .. } => vec![x, z],
             Step::Activate { z, y, .. } | Step::Softmax { z, y } => vec![z, y],
             Step::Loss { p, dp } => vec![p, dp],
-            Step::LossThrough { z, .. } => vec![z],
+            Step::LossOfLogits { z } => vec![z],
             Step::Slope { slope, dy, dz } => vec![slope.from, dy, dz],
             Step::SoftmaxSlope { y, dy, dz } => vec![y, dy, dz],
             Step::WeightGradient { dz, x, rows, .. } => {
@@ -314,9 +365,13 @@ impl Plan {
 
     /// The plan of an Ir.
     pub fn of(ir: &Ir, options: PlanOptions) -> Plan {
+        let small = options.fuse.then(|| small::of(ir)).flatten();
+        let gather = options.fuse && small.is_none() && tables::pays(&ir.layout);
+        let tables = Tables::of(ir, gather);
+        let large = is_large(&tables.weights);
         let program = |train: bool| {
-            let (mut steps, mut buffers, output) = fuse::steps(ir, options.fuse, train);
-            choose_algorithms(&mut steps, ir, options.isa);
+            let (mut steps, mut buffers, output) = fuse::steps(ir, &tables, options.fuse, train);
+            choose_algorithms(&mut steps, &tables.weights, options.isa);
             let by_outputs = train && is_by_outputs(&ir.tensors);
             let mut together = steps.len();
             if by_outputs {
@@ -327,22 +382,30 @@ impl Plan {
             let arena = memory::assign(&steps, &mut buffers, output, together);
             let tile = match by_outputs {
                 true => split::MOST_LANES_LARGE,
-                false => split::tile(arena, is_large(&ir.tensors), options.isa),
+                false => split::tile(arena, large, options.isa),
             };
             Program { steps, buffers, arena, output, tile }
         };
+        let (train, predict) = (program(true), program(false));
+        let work = tables.work();
+        let Tables { tables, gathered, weights, .. } = tables;
         Plan {
             options,
             inputs: ir.nodes[0].width,
+            layout: ir.layout.clone(),
             outputs: ir.nodes[ir.prediction].width,
-            panel: panel(&ir.tensors, options.isa),
+            panel: panel(large, options.isa),
+            tables,
+            gathered,
+            weights,
+            work,
             tensors: ir.tensors.clone(),
             parameters: ir.tensors.last().map_or(0, |t| t.range.end),
             loss: ir.loss,
             optimizer: ir.optimizer,
-            small: options.fuse.then(|| small::of(ir)).flatten(),
-            train: program(true),
-            predict: program(false),
+            small,
+            train,
+            predict,
         }
     }
 
@@ -363,7 +426,7 @@ impl Plan {
 
     /// Whether a layer has more weights than the cache takes.
     fn is_large(&self) -> bool {
-        is_large(&self.tensors)
+        is_large(&self.weights)
     }
 }
 
@@ -372,8 +435,8 @@ impl Plan {
 /// x86-64, hand their products to matrixmultiply.
 const LARGE_LAYER: usize = 256 * 1024;
 
-fn is_large(tensors: &[Tensor]) -> bool {
-    tensors.iter().any(|tensor| tensor.range.len() > LARGE_LAYER)
+fn is_large(weights: &[Range<usize>]) -> bool {
+    weights.iter().any(|weights| weights.len() > LARGE_LAYER)
 }
 
 /// Parameters beyond which adding up a gradient a shard, 256 KB each, would
@@ -384,14 +447,10 @@ fn is_by_outputs(tensors: &[Tensor]) -> bool {
     tensors.last().is_some_and(|tensor| tensor.range.end > SHARED_PARAMETERS)
 }
 
-/// Whether some products go to matrixmultiply, which knows no panels.
-fn is_foreign(tensors: &[Tensor], isa: Isa) -> bool {
-    isa == Isa::Portable && is_large(tensors)
-}
-
-/// Lanes of a panel: what a register tile takes, or all of them.
-fn panel(tensors: &[Tensor], isa: Isa) -> usize {
-    if is_foreign(tensors, isa) { usize::MAX } else { mlpc_kernels::gemm::panel(isa) }
+/// Lanes of a panel: what a register tile takes, or all of them where some
+/// products go to matrixmultiply, which knows no panels.
+fn panel(large: bool, isa: Isa) -> usize {
+    if large && isa == Isa::Portable { usize::MAX } else { mlpc_kernels::gemm::panel(isa) }
 }
 
 /// Whether a layer's weight gradient is computed as scalar products of the two
@@ -403,7 +462,7 @@ pub(super) fn prefers_dots(inputs: usize, outputs: usize) -> bool {
     inputs <= 16 || outputs <= if inputs <= 32 { 16 } else { 10 }
 }
 
-fn choose_algorithms(steps: &mut [Step], ir: &Ir, isa: Isa) {
+fn choose_algorithms(steps: &mut [Step], weights: &[Range<usize>], isa: Isa) {
     for step in steps {
         let (weight, algorithm) = match step {
             Step::WeightGradient { rows: None, algorithm, .. } => {
@@ -415,7 +474,7 @@ fn choose_algorithms(steps: &mut [Step], ir: &Ir, isa: Isa) {
             | Step::InputGradient { weight, algorithm, .. } => (*weight, algorithm),
             _ => continue,
         };
-        let large = ir.tensors[weight].range.len() > LARGE_LAYER;
+        let large = weights[weight].len() > LARGE_LAYER;
         *algorithm = match isa {
             Isa::Portable if large => Algorithm::Matrixmultiply,
             _ => Algorithm::Tiled,

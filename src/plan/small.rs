@@ -15,7 +15,8 @@ impl Plan {
     }
 }
 
-/// The network as the kernel takes it: a chain of dense layers, small enough.
+/// The network as the kernel takes it: a chain of dense layers, small enough;
+/// categories are inputs of zeros and a one.
 pub(super) fn of(ir: &Ir) -> Option<Net> {
     let mut layers: Vec<Layer> = Vec::new();
     let mut value = 0;

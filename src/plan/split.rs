@@ -29,6 +29,10 @@ const SHARD_ROWS: usize = 128;
 /// The same where a layer has more weights than the cache takes.
 const SHARD_ROWS_LARGE: usize = 256;
 
+/// Operations of a shard at the least, for narrow nets: their tiles cost more
+/// beside their work.
+const SHARD_FLOPS: f64 = 1.0e6;
+
 /// Shards at the most: each has an arena and a gradient of its own.
 const MOST_SHARDS: usize = 16;
 
@@ -94,11 +98,13 @@ impl Plan {
         if self.is_by_outputs() {
             return Split { rows, shards: rows.div_ceil(quarter(rows)), tiles: 1 };
         }
-        let flops = 6.0 * self.parameters as f64 * rows as f64;
+        let flops = 6.0 * self.work as f64 * rows as f64;
         let fit = GRADIENT_BYTES / (4 * self.parameters);
         let shards = match flops {
             f if f < PARALLEL_FLOPS => 1,
-            _ => (rows / self.shard_rows()).clamp(1, MOST_SHARDS.min(fit.max(1))),
+            _ => (rows / self.shard_rows())
+                .min((flops / SHARD_FLOPS) as usize)
+                .clamp(1, MOST_SHARDS.min(fit.max(1))),
         };
         self.train.split(rows, shards)
     }
@@ -114,7 +120,7 @@ impl Plan {
     /// thread.
     pub fn pays_threads(&self, rows: usize) -> bool {
         // The optimizer takes as long as some 40 operations a parameter.
-        let flops = (6.0 * rows as f64 + 40.0) * self.parameters as f64;
+        let flops = 6.0 * rows as f64 * self.work as f64 + 40.0 * self.parameters as f64;
         match self.is_by_outputs() {
             true => flops >= PARALLEL_FLOPS,
             false => self.split_training(rows).shards > 1,
@@ -127,7 +133,7 @@ impl Plan {
 
     /// How rows to predict are cut: into shards of a few tiles.
     pub fn split_prediction(&self, rows: usize) -> Split {
-        let flops = 2.0 * self.parameters as f64 * rows as f64;
+        let flops = 2.0 * self.work as f64 * rows as f64;
         let shards = if flops < PARALLEL_FLOPS { 1 } else { (rows / self.predict.tile).max(1) };
         self.predict.split(rows, shards)
     }
@@ -138,7 +144,7 @@ impl Plan {
             return format!("a batch of {rows}: one kernel call, the network is small");
         }
         let split = self.split_training(rows);
-        let mflop = 6.0e-6 * self.parameters as f64 * rows as f64;
+        let mflop = 6.0e-6 * self.work as f64 * rows as f64;
         let why = match split.shards {
             _ if self.is_by_outputs() => {
                 format!("{} parameters: their gradient is computed by outputs", self.parameters)

@@ -1,7 +1,6 @@
 //! The plan as stable text: `mlpc plan`, snapshots and debugging share it.
 
 use super::{BufferId, Plan, Program, SlopeOf, Step};
-use crate::check::model::Activation;
 use mlpc_kernels::gemm::Algorithm;
 use mlpc_kernels::small::MOST_ROWS;
 use std::fmt::{self, Write as _};
@@ -22,6 +21,7 @@ impl fmt::Display for Plan {
             let shape = tensor.shape.iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
             writeln!(f, "  {} [{shape}] at {}", tensor.name, tensor.range.start)?;
         }
+        self.categories(f)?;
         if self.small.is_some() {
             writeln!(
                 f,
@@ -62,8 +62,32 @@ impl Plan {
                 let rows = rows.map_or(String::new(), |rows| format!(", {}", b(rows)));
                 format!("load -> {}{rows}", b(x))
             }
-            Step::Dense { weight, bias, x, z, ending, algorithm } => {
+            Step::Gather { table, bias, to, first } => {
+                let table = &self.tables[table];
+                let mut text = format!("gather {}", tensor(table.tensor));
+                if let Some(bias) = bias {
+                    let _ = write!(text, " + {}", tensor(bias));
+                }
+                let _ = write!(text, " -> {}", b(to));
+                if table.width < program.buffers[to].width {
+                    let _ = write!(text, " from {first} on");
+                }
+                text
+            }
+            Step::Scatter { table, from, rows, first } => {
+                let table = &self.tables[table];
+                let name = tensor(table.tensor);
+                let mut text = format!("scatter {name} from {} <- {}", b(rows), b(from));
+                if table.width < program.buffers[from].width {
+                    let _ = write!(text, " from {first} on");
+                }
+                text
+            }
+            Step::Dense { weight, bias, x, z, onto, ending, algorithm } => {
                 let mut text = format!("dense {} {}", tensor(weight), b(x));
+                if onto {
+                    text.push_str(" added");
+                }
                 if let Some(bias) = bias {
                     let _ = write!(text, " + {}", tensor(bias));
                 }
@@ -85,15 +109,9 @@ impl Plan {
             Step::Loss { p, dp } => {
                 format!("loss_gradient {} {} -> {}", self.loss.kind.name(), b(p), b(dp))
             }
-            Step::LossThrough { activation, z } => format!(
-                "loss_gradient {} through {} {} in place",
-                self.loss.kind.name(),
-                match activation {
-                    Activation::Unary(f) => f.name(),
-                    Activation::Softmax => Activation::SOFTMAX,
-                },
-                b(z)
-            ),
+            Step::LossOfLogits { z } => {
+                format!("loss_gradient {} of logits {} in place", self.loss.kind.name(), b(z))
+            }
             Step::Slope { slope: s, dy, dz } => format!("{} * {} -> {}", b(dy), slope(&s), b(dz)),
             Step::SoftmaxSlope { y, dy, dz } => {
                 format!("slope softmax {} of {} -> {}", b(dy), b(y), b(dz))
@@ -115,8 +133,11 @@ impl Plan {
             Step::BiasGradient { bias, dz } => {
                 format!("bias_gradient {} from {}", tensor(bias), b(dz))
             }
-            Step::InputGradient { weight, dz, dx, slope: s, algorithm } => {
+            Step::InputGradient { weight, first, dz, dx, slope: s, algorithm } => {
                 let mut text = format!("input_gradient {} {} -> {}", tensor(weight), b(dz), b(dx));
+                if first > 0 {
+                    let _ = write!(text, " of the inputs from {first} on");
+                }
                 if let Some(s) = s {
                     let _ = write!(text, ", times {}", slope(&s));
                 }
@@ -126,10 +147,36 @@ impl Plan {
         }
     }
 
+    /// What becomes of categories, and why.
+    fn categories(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (count, levels) =
+            self.layout.one_hot().fold((0, 0), |(n, sum), (_, levels)| (n + 1, sum + levels));
+        let categories = if count == 1 { "category" } else { "categories" };
+        match self.gathered.map(|table| &self.tables[table]) {
+            _ if count == 0 => Ok(()),
+            Some(table) => writeln!(
+                f,
+                "{count} {categories} of {levels} levels: gathered, a row of {} weights each \
+                 in place of products with {levels} inputs",
+                table.width
+            ),
+            None => writeln!(
+                f,
+                "{count} {categories} of {levels} levels: written out as inputs, {}",
+                match self.options.fuse {
+                    true => "the network is small",
+                    false => "every node is a step",
+                }
+            ),
+        }
+    }
+
     /// Who computes a product of a weight, and why where that is not the rule.
     fn why(&self, weight: usize, algorithm: Algorithm) -> String {
         let name = algorithm.name();
-        match (algorithm, &self.tensors[weight].shape[..]) {
+        let outputs = self.tensors[weight].shape[0];
+        let inputs = self.weights[weight].len() / outputs;
+        match (algorithm, &[outputs, inputs][..]) {
             (Algorithm::Dots, [outputs, inputs]) if inputs > outputs => {
                 format!("{name}: {outputs} outputs are too few to pack rows for")
             }

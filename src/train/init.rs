@@ -11,6 +11,10 @@ use rand_distr::Normal;
 pub fn initial_parameters(network: &Network, seed: u64) -> Vec<f32> {
     let mut random = random(seed, Stream::Init);
     let mut parameters = Vec::with_capacity(network.parameters());
+    for category in &network.categories {
+        let spread = Spread::Uniform(EMBEDDING_LIMIT);
+        sample(spread, category.parameters(), &mut random, &mut parameters);
+    }
     for layer in &network.layers {
         let weights = layer.outputs * layer.inputs;
         let spread = spread(layer);
@@ -24,6 +28,11 @@ pub fn initial_parameters(network: &Network, seed: u64) -> Vec<f32> {
     }
     parameters
 }
+
+/// The embeddings' weights start evenly between −this and this, as Keras's
+/// `Embedding` does: their inputs are small beside standardised numbers, until
+/// they have learnt something.
+const EMBEDDING_LIMIT: f64 = 0.05;
 
 /// What weights are drawn from.
 #[derive(Debug, Clone, Copy)]

@@ -6,16 +6,17 @@ pub use init::initial_parameters;
 
 use crate::check::model::{Network, Train};
 use crate::exec::{Batch, Executor, Rows, State, Targets, mean_loss};
+use crate::inputs::Features;
 use crate::plan::{Plan, PlanOptions};
 use crate::random::{Stream, random, shuffle};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-/// A table to train on: features `[rows, inputs]` row-major, and targets.
+/// A table to train on: features and targets.
 #[derive(Debug, Clone, Copy)]
 pub struct Table<'a> {
     /// The features of all rows.
-    pub features: &'a [f32],
+    pub features: Features<'a>,
     /// The targets of all rows.
     pub targets: Targets<'a>,
     /// The rows to train on.
@@ -131,9 +132,16 @@ impl Trainer {
         &self.network
     }
 
-    /// Parameters and optimizer state as they are now.
+    /// Parameters and optimizer state as they are now, as the plan lays them
+    /// out.
     pub fn state(&self) -> &State {
         &self.state
+    }
+
+    /// The parameters as they are now, laid out as
+    /// [`Network::tensors`](crate::check::model::Network::tensors) says.
+    pub fn parameters(&self) -> Vec<f32> {
+        self.plan().in_order_of_tensors(self.state.parameters.clone())
     }
 
     /// Epochs done.

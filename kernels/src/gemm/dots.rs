@@ -144,11 +144,17 @@ impl Block<'_> {
             for lane in (0..width).step_by(S::LANES) {
                 let count = S::LANES.min(width - lane);
                 // SAFETY: `count` lanes from `lane` on are each feature's own.
-                let x: Strip<S, N> =
-                    unsafe { Strip::load_first(s, x.wrapping_add(lane), width, count) };
+                let x: Strip<S, N> = unsafe {
+                    match count == S::LANES {
+                        true => Strip::load::<false>(s, x.wrapping_add(lane), width, 0),
+                        false => Strip::load_first(s, x.wrapping_add(lane), width, count),
+                    }
+                };
                 // SAFETY: the same of one of M features.
-                let dz =
-                    |i: usize| unsafe { s.load_first(dz.wrapping_add(i * width + lane), count) };
+                let dz = |i: usize| unsafe {
+                    let dz = dz.wrapping_add(i * width + lane);
+                    if count == S::LANES { s.load_ptr(dz) } else { s.load_first(dz, count) }
+                };
                 s0 = s0.mul_add(s, dz(0), x);
                 if M > 1 {
                     s1 = s1.mul_add(s, dz(1), x);

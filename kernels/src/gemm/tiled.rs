@@ -126,18 +126,32 @@ impl Op for Tiled<'_> {
                 blocks => whole.div_ceil(blocks) * S::LANES,
             }
         };
+        // Whole panels of the usual width, which need no looking at.
+        let usual = vectors(S::REGISTERS) * S::LANES;
+        let whole = match (b_layout, layout) {
+            (Layout::Panels(b), Layout::Panels(c)) if b == usual && c == usual => n - n % usual,
+            (Layout::Panels(panel), Layout::Rows(_)) | (Layout::Rows(_), Layout::Panels(panel))
+                if panel == usual =>
+            {
+                n - n % usual
+            }
+            _ => 0,
+        };
         let mut from = 0;
         while from < n {
             // The blocks behind it that are as wide and lie evenly share its
             // blocks of rows.
-            let width = block_width(from);
-            let even = |at: usize, layout: Layout| match layout {
-                Layout::Rows(_) => true,
-                Layout::Panels(panel) => panel == width || !at.is_multiple_of(panel),
-            };
-            let mut to = from + width;
-            while to < n && block_width(to) == width && even(to, b_layout) && even(to, layout) {
-                to += width;
+            let (mut to, mut width) = (whole, usual);
+            if from >= whole {
+                width = block_width(from);
+                let even = |at: usize, layout: Layout| match layout {
+                    Layout::Rows(_) => true,
+                    Layout::Panels(panel) => panel == width || !at.is_multiple_of(panel),
+                };
+                to = from + width;
+                while to < n && block_width(to) == width && even(to, b_layout) && even(to, layout) {
+                    to += width;
+                }
             }
             let masked = !width.is_multiple_of(S::LANES);
             let nv = width.div_ceil(S::LANES);

@@ -4,7 +4,7 @@
 use super::{LossOp, Target, first_lanes};
 use crate::hyper::{Hyper, Range};
 use crate::layout::{Panel, Tile};
-use crate::simd::{Isa, Op, Simd, Vectors, each_vector};
+use crate::simd::{Host, Isa, Op, Simd, Vectors, each_vector};
 use crate::unary::exp::{exp_small, ln};
 
 pub(super) struct CrossEntropy;
@@ -150,13 +150,25 @@ pub fn softmax_cross_entropy(
     smoothing: f32,
     scale: f32,
 ) -> f64 {
+    softmax_cross_entropy_on(isa, tile, z, classes, smoothing, scale)
+}
+
+#[inline(always)]
+pub(crate) fn softmax_cross_entropy_on(
+    on: impl Host,
+    tile: Tile,
+    z: &mut [f32],
+    classes: &[u32],
+    smoothing: f32,
+    scale: f32,
+) -> f64 {
     assert!(classes.len() == tile.rows && tile.rows <= tile.width);
     assert_eq!(z.len() % tile.width, 0);
     let outputs = z.len() / tile.width;
     // Without a branch a row.
     let largest = classes.iter().fold(0, |largest, &class| largest.max(class));
     assert!(classes.is_empty() || (largest as usize) < outputs, "a class that is no output");
-    isa.run(SoftmaxCrossEntropy { tile, z, classes, smoothing, scale })
+    on.run(SoftmaxCrossEntropy { tile, z, classes, smoothing, scale })
 }
 
 struct SoftmaxCrossEntropy<'a> {
@@ -186,13 +198,13 @@ impl Op for SoftmaxCrossEntropy<'_> {
 }
 
 /// [`softmax_cross_entropy`] of a panel.
-pub(crate) struct OfPanel<'a> {
-    pub(crate) panel: Panel,
-    pub(crate) z: &'a mut [f32],
+struct OfPanel<'a> {
+    panel: Panel,
+    z: &'a mut [f32],
     /// One a row, each less than the panel's features.
-    pub(crate) classes: &'a [u32],
-    pub(crate) smoothing: f32,
-    pub(crate) scale: f32,
+    classes: &'a [u32],
+    smoothing: f32,
+    scale: f32,
 }
 
 impl OfPanel<'_> {
@@ -200,7 +212,7 @@ impl OfPanel<'_> {
     /// The panel has no more rows than its width, and `classes` has an entry
     /// a row, each less than the panel's features.
     #[inline(always)]
-    pub(crate) unsafe fn run<S: Simd>(self, s: S) -> f64 {
+    unsafe fn run<S: Simd>(self, s: S) -> f64 {
         let OfPanel { panel: Panel { width, rows, .. }, z, classes, smoothing, scale } = self;
         let outputs = z.len() / width;
         let columns = Columns { z: z.as_mut_ptr(), width, outputs };

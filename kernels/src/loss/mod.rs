@@ -12,14 +12,12 @@ mod mae;
 mod mse;
 mod quantile;
 
-pub(crate) use bce::of_logit;
-pub(crate) use cross_entropy::{OfPanel, Softmax};
+pub(crate) use cross_entropy::{Softmax, softmax_cross_entropy_on};
 pub use cross_entropy::{cross_entropy, softmax, softmax_backward, softmax_cross_entropy};
 
 use crate::hyper::{Hyper, MAX, Values, defaults};
 use crate::layout::Tile;
-use crate::simd::{Isa, Op, Simd, Vectors, each_vector};
-use crate::unary::{SlopeFrom, Unary, UnaryOp, WithUnary};
+use crate::simd::{Host, Isa, Op, Simd, Vectors, each_vector};
 use std::marker::PhantomData;
 
 /// What a loss is made of; a file of this folder each.
@@ -151,33 +149,16 @@ impl Loss {
         scale: f32,
         grad: &mut [f32],
     ) -> f64 {
-        assert!(tile.rows <= tile.width);
-        assert!(p.len() == y.len() && p.len() == grad.len() && p.len().is_multiple_of(tile.width));
-        let hyper = self.hyper.map(|x| x as f32);
-        self.kind.with(Gradient { isa, tile, hyper, p, y, scale, grad })
+        self.run(Gradient { on: isa, tile, p, y, scale, grad, through: false })
     }
 
-    /// The same fused with the last activation: z ← scale · ∂(Σ loss)/∂z for
-    /// p = f(z).
-    ///
-    /// # Panics
-    /// Where the lengths differ, or for `cross_entropy`.
-    pub fn gradient_through(
-        &self,
-        isa: Isa,
-        activation: Unary,
-        tile: Tile,
-        z: &mut [f32],
-        y: &[f32],
-        scale: f32,
-    ) -> f64 {
+    /// [`Loss::gradient`].
+    #[inline(always)]
+    pub(crate) fn run(&self, of: Gradient<'_, impl Host>) -> f64 {
+        let Gradient { tile, p, y, ref grad, .. } = of;
         assert!(tile.rows <= tile.width);
-        assert!(z.len() == y.len() && z.len().is_multiple_of(tile.width));
-        if (self.kind, activation) == (LossKind::Bce, Unary::Sigmoid) {
-            return isa.run(SigmoidBce { tile, z, y, scale });
-        }
-        let hyper = self.hyper.map(|x| x as f32);
-        self.kind.with(GradientThrough { isa, activation, tile, hyper, z, y, scale })
+        assert!(p.len() == y.len() && p.len() == grad.len() && p.len().is_multiple_of(tile.width));
+        self.kind.with(Told(of, self.hyper.map(|x| x as f32)))
     }
 
     /// An elementwise loss and its slope in f64: the oracle.
@@ -199,9 +180,11 @@ impl Loss {
 /// What an elementwise loss does with a vector: x is the prediction, or what
 /// it is computed from.
 trait Step {
-    /// See [`Vectors::CHAINS`].
-    const CHAINS: usize = 4;
-
+    /// Whether the derivative is multiplied by what lies in its place.
+    #[inline(always)]
+    fn through(&self) -> bool {
+        false
+    }
     /// The loss of every lane, and its scaled derivative by x.
     fn step<S: Simd>(&self, s: S, x: S::V, y: S::V) -> (S::V, S::V);
 }
@@ -210,7 +193,8 @@ trait Step {
 /// returns the sum of the losses.
 ///
 /// # Safety
-/// `x` and `y` must be valid for reading `len` f32, `out` for writing them;
+/// `x` and `y` must be valid for reading `len` f32, `out` for reading and
+/// writing them;
 /// `x` may be `out`. `len` is a multiple of the tile's width, which is at least
 /// its rows.
 #[inline(always)]
@@ -223,7 +207,7 @@ unsafe fn each_row<S: Simd>(
     step: impl Step,
 ) -> f64 {
     let features = len / tile.width;
-    let mut pass = Rows { x, y, out, step, total: 0.0 };
+    let mut pass = Rows { x, y, out, room: 0, step, total: 0.0 };
     // Panels without padding are one run of elements.
     let whole =
         if tile.rows == tile.width { tile.width } else { tile.rows - tile.rows % tile.panel };
@@ -235,8 +219,11 @@ unsafe fn each_row<S: Simd>(
         for panel in tile.panels().skip_while(|panel| panel.first < whole) {
             for feature in panel.of(features).step_by(panel.width) {
                 (pass.x, pass.y, pass.out) = (x.add(feature), y.add(feature), out.add(feature));
+                pass.room = panel.width;
                 each_vector(s, panel.rows, &mut pass);
-                for padding in panel.rows..panel.width {
+                let filled = panel.rows.next_multiple_of(S::LANES);
+                let filled = if filled <= panel.width { filled } else { panel.rows };
+                for padding in filled..panel.width {
                     pass.out.add(padding).write(0.0);
                 }
             }
@@ -250,22 +237,33 @@ struct Rows<T> {
     x: *const f32,
     y: *const f32,
     out: *mut f32,
+    /// Elements that there are, rows or padding.
+    room: usize,
     step: T,
     total: f64,
 }
 
 impl<T: Step> Vectors for Rows<T> {
-    const CHAINS: usize = T::CHAINS;
-
     #[inline(always)]
     unsafe fn vector<S: Simd, const WHOLE: bool>(&mut self, s: S, at: usize, n: usize) {
-        // SAFETY: the caller says that at + n is within the feature.
+        // SAFETY: the caller says that at + n is within the feature, and
+        // where it has room for a vector, padding follows.
         unsafe {
-            let x = s.load_part::<WHOLE>(self.x.add(at), n);
-            let y = s.load_part::<WHOLE>(self.y.add(at), n);
-            let (value, slope) = self.step.step(s, x, y);
-            s.store_part::<WHOLE>(slope, self.out.add(at), n);
-            self.total += f64::from(s.sum(if WHOLE { value } else { first_lanes(s, value, n) }));
+            let (x, y, out) = (self.x.add(at), self.y.add(at), self.out.add(at));
+            let padded = !WHOLE && at + S::LANES <= self.room;
+            let load = |from| if padded { s.load_ptr(from) } else { s.load_part::<WHOLE>(from, n) };
+            let (mut value, mut slope) = self.step.step(s, load(x), load(y));
+            if self.step.through() {
+                slope = s.mul(slope, load(out));
+            }
+            if !WHOLE {
+                (value, slope) = (first_lanes(s, value, n), first_lanes(s, slope, n));
+            }
+            match padded {
+                true => s.store_ptr(slope, out),
+                false => s.store_part::<WHOLE>(slope, out, n),
+            }
+            self.total += f64::from(s.sum(value));
         }
     }
 }
@@ -273,39 +271,49 @@ impl<T: Step> Vectors for Rows<T> {
 /// The first `n` < 16 lanes of `v`, zeros behind them.
 #[inline(always)]
 fn first_lanes<S: Simd>(s: S, v: S::V, n: usize) -> S::V {
-    const ONES: [f32; 16] = [1.0; 16];
-    let live = s.load_partial(&ONES[..n]);
-    s.select(s.lt(s.splat(0.0), live), v, s.splat(0.0))
+    const NUMBERS: [f32; 16] =
+        [0., 1., 2., 3., 4., 5., 6., 7., 8., 9., 10., 11., 12., 13., 14., 15.];
+    s.select(s.lt(s.load(&NUMBERS), s.splat(n as f32)), v, s.splat(0.0))
 }
 
-struct Gradient<'a> {
-    isa: Isa,
-    tile: Tile,
-    hyper: [f32; MAX],
-    p: &'a [f32],
-    y: &'a [f32],
-    scale: f32,
-    grad: &'a mut [f32],
+/// What [`Loss::gradient`] takes.
+pub(crate) struct Gradient<'a, H> {
+    pub(crate) on: H,
+    pub(crate) tile: Tile,
+    pub(crate) p: &'a [f32],
+    pub(crate) y: &'a [f32],
+    pub(crate) scale: f32,
+    pub(crate) grad: &'a mut [f32],
+    /// Whether grad is multiplied by what it holds: the slope of what has
+    /// computed p.
+    pub(crate) through: bool,
 }
 
-impl WithElementwise for Gradient<'_> {
+/// With the loss's hyperparameters.
+struct Told<'a, H>(Gradient<'a, H>, [f32; MAX]);
+
+impl<H: Host> WithElementwise for Told<'_, H> {
     type Output = f64;
+    #[inline(always)]
     fn with<L: Elementwise>(self) -> f64 {
-        self.isa.run(OfLoss::<L, _>(self, PhantomData))
+        let Told(Gradient { on, tile, p, y, scale, grad, through }, hyper) = self;
+        let of = Gradient { on: (), tile, p, y, scale, grad, through };
+        on.run(OfLoss::<L>(Told(of, hyper), PhantomData))
     }
 }
 
 /// An operation of one elementwise loss.
-struct OfLoss<L, T>(T, PhantomData<L>);
+struct OfLoss<'a, L>(Told<'a, ()>, PhantomData<L>);
 
-impl<L: Elementwise> Op for OfLoss<L, Gradient<'_>> {
+impl<L: Elementwise> Op for OfLoss<'_, L> {
     type Output = f64;
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> f64 {
-        let Gradient { tile, hyper, p, y, scale, grad, .. } = self.0;
+        let Told(Gradient { tile, p, y, scale, grad, through, .. }, hyper) = self.0;
         let (len, inputs, out) = (p.len(), [p.as_ptr(), y.as_ptr()], grad.as_mut_ptr());
-        // SAFETY: `Loss::gradient` has checked the lengths.
-        unsafe { each_row(s, tile, len, inputs, out, Plain::<L> { hyper, scale, of: PhantomData }) }
+        let step = Plain::<L> { hyper, scale, through, of: PhantomData };
+        // SAFETY: `Loss::run` has checked the lengths.
+        unsafe { each_row(s, tile, len, inputs, out, step) }
     }
 }
 
@@ -313,10 +321,15 @@ impl<L: Elementwise> Op for OfLoss<L, Gradient<'_>> {
 struct Plain<L> {
     hyper: [f32; MAX],
     scale: f32,
+    through: bool,
     of: PhantomData<L>,
 }
 
 impl<L: Elementwise> Step for Plain<L> {
+    #[inline(always)]
+    fn through(&self) -> bool {
+        self.through
+    }
     #[inline(always)]
     fn step<S: Simd>(&self, s: S, p: S::V, y: S::V) -> (S::V, S::V) {
         let (value, slope) = L::value_slope(s, &self.hyper, p, y);
@@ -324,69 +337,26 @@ impl<L: Elementwise> Step for Plain<L> {
     }
 }
 
-struct GradientThrough<'a> {
-    isa: Isa,
-    activation: Unary,
+/// z ← scale · ∂(Σ bce)/∂z of the sigmoid of z against targets `y`, both tiles of
+/// one shape, padding lanes 0. Returns Σ loss over the rows, unscaled.
+///
+/// # Panics
+/// Where the lengths differ.
+pub fn sigmoid_bce(isa: Isa, tile: Tile, z: &mut [f32], y: &[f32], scale: f32) -> f64 {
+    sigmoid_bce_on(isa, tile, z, y, scale)
+}
+
+#[inline(always)]
+pub(crate) fn sigmoid_bce_on(
+    on: impl Host,
     tile: Tile,
-    hyper: [f32; MAX],
-    z: &'a mut [f32],
-    y: &'a [f32],
+    z: &mut [f32],
+    y: &[f32],
     scale: f32,
-}
-
-impl WithElementwise for GradientThrough<'_> {
-    type Output = f64;
-    fn with<L: Elementwise>(self) -> f64 {
-        self.activation.with(OfLoss::<L, _>(self, PhantomData))
-    }
-}
-
-impl<L: Elementwise> WithUnary for OfLoss<L, GradientThrough<'_>> {
-    type Output = f64;
-    fn with<U: UnaryOp>(self) -> f64 {
-        self.0.isa.run(OfActivation::<U, _>(self, PhantomData))
-    }
-}
-
-/// An operation of one activation.
-struct OfActivation<U, T>(T, PhantomData<U>);
-
-impl<L: Elementwise, U: UnaryOp> Op for OfActivation<U, OfLoss<L, GradientThrough<'_>>> {
-    type Output = f64;
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) -> f64 {
-        let GradientThrough { tile, hyper, z, y, scale, .. } = self.0.0;
-        let (len, inputs, out) = (z.len(), [z.as_ptr(), y.as_ptr()], z.as_mut_ptr());
-        let step = Through::<U, L> { hyper, scale, of: PhantomData };
-        // SAFETY: `Loss::gradient_through` has checked the lengths.
-        unsafe { each_row(s, tile, len, inputs, out, step) }
-    }
-}
-
-/// A loss of what an activation makes of x.
-struct Through<U, L> {
-    hyper: [f32; MAX],
-    scale: f32,
-    of: PhantomData<(U, L)>,
-}
-
-impl<U: UnaryOp, L: Elementwise> Step for Through<U, L> {
-    /// The pairs of losses and activations are many, and last layers narrow:
-    /// less code to compile is worth more.
-    const CHAINS: usize = 2;
-
-    #[inline(always)]
-    fn step<S: Simd>(&self, s: S, x: S::V, y: S::V) -> (S::V, S::V) {
-        let (p, own) = match U::SLOPE {
-            SlopeFrom::Output => {
-                let p = U::value(s, x);
-                (p, U::slope(s, p))
-            }
-            SlopeFrom::Input => U::value_slope(s, x),
-        };
-        let (value, slope) = L::value_slope(s, &self.hyper, p, y);
-        (value, s.mul(s.mul(slope, s.splat(self.scale)), own))
-    }
+) -> f64 {
+    assert!(tile.rows <= tile.width);
+    assert!(z.len() == y.len() && z.len().is_multiple_of(tile.width));
+    on.run(SigmoidBce { tile, z, y, scale })
 }
 
 struct SigmoidBce<'a> {
@@ -402,7 +372,7 @@ impl Op for SigmoidBce<'_> {
     fn run<S: Simd>(self, s: S) -> f64 {
         let SigmoidBce { tile, z, y, scale } = self;
         let (len, inputs, out) = (z.len(), [z.as_ptr(), y.as_ptr()], z.as_mut_ptr());
-        // SAFETY: `Loss::gradient_through` has checked the lengths.
+        // SAFETY: `sigmoid_bce` has checked the lengths.
         unsafe { each_row(s, tile, len, inputs, out, OfLogit { scale }) }
     }
 }

@@ -11,7 +11,7 @@ mod rmsprop;
 mod sgd;
 
 use crate::hyper::{Hyper, Range, Values, defaults};
-use crate::simd::{Isa, Op, Simd, Vectors, each_vector};
+use crate::simd::{Host, Isa, Op, Simd, Vectors, each_vector};
 use std::marker::PhantomData;
 
 /// Scalars of one step, made once by [`OptimOp::coefficients`].
@@ -104,19 +104,25 @@ macro_rules! optimizers {
                 gradient: &[f32],
                 state: [&mut [f32]; 2],
             ) {
+                self.update_on(isa, step, parameters, gradient, state);
+            }
+
+            #[inline(always)]
+            pub(crate) fn update_on(
+                &self,
+                on: impl Host,
+                step: u64,
+                parameters: &mut [f32],
+                gradient: &[f32],
+                state: [&mut [f32]; 2],
+            ) {
                 match self.kind { $(OptimizerKind::$Name => {
                     let coefficients =
                         $file::$Name::coefficients(self.rate, &self.hyper, step);
-                    isa.run(Update::<$file::$Name> {
+                    on.run(Update::<$file::$Name> {
                         coefficients, parameters, gradient, state, of: PhantomData,
                     });
                 }),* }
-            }
-
-            /// Calls `with` with the type of this optimizer.
-            #[inline(always)]
-            pub(crate) fn with<W: WithOptimizer>(&self, with: W) -> W::Output {
-                match self.kind { $(OptimizerKind::$Name => with.with::<$file::$Name>()),* }
             }
 
             /// One step for one parameter in f64: the oracle.
@@ -156,12 +162,6 @@ const fn weight_decay(default: f64) -> Hyper {
         range: Range::NonNegative,
         doc: "pull of weights and biases towards 0",
     }
-}
-
-/// Code that is generic over the type of an optimizer.
-pub(crate) trait WithOptimizer {
-    type Output;
-    fn with<O: OptimOp>(self) -> Self::Output;
 }
 
 struct Update<'a, O> {

@@ -316,16 +316,40 @@ impl Isa {
     #[inline]
     pub fn run<O: Op>(self, op: O) -> O::Output {
         match self {
-            Isa::Portable => op.run(Portable::new()),
+            Isa::Portable => Portable::new().outlined(op),
             #[cfg(feature = "model")]
-            Isa::Model => op.run(Model::<16>),
+            Isa::Model => Model::<16>.outlined(op),
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx2 => Avx2::detect().expect("an available instruction set").run(op),
+            Isa::Avx2 => Avx2::detect().expect("an available instruction set").outlined(op),
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 => Avx512::detect().expect("an available instruction set").run(op),
+            Isa::Avx512 => Avx512::detect().expect("an available instruction set").outlined(op),
             #[cfg(not(target_arch = "x86_64"))]
             _ => panic!("{self} is not available on this CPU"),
         }
+    }
+}
+
+/// Who runs an operation: an instruction set that is chosen now, or the kernel
+/// that asks, on its own. An operation is compiled once for both.
+pub(crate) trait Host {
+    fn run<O: Op>(self, op: O) -> O::Output;
+}
+
+impl Host for Isa {
+    #[inline]
+    fn run<O: Op>(self, op: O) -> O::Output {
+        Isa::run(self, op)
+    }
+}
+
+/// A kernel that runs already.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Within<S>(pub(crate) S);
+
+impl<S: Simd> Host for Within<S> {
+    #[inline(always)]
+    fn run<O: Op>(self, op: O) -> O::Output {
+        self.0.outlined(op)
     }
 }
 

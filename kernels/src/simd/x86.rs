@@ -20,20 +20,9 @@ impl Avx2 {
         (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")).then_some(Avx2(()))
     }
 
-    /// Runs an operation compiled for AVX2 and FMA.
-    #[inline]
-    pub fn run<O: Op>(self, op: O) -> O::Output {
-        #[target_feature(enable = "avx2,fma")]
-        fn entry<O: Op>(s: Avx2, op: O) -> O::Output {
-            op.run(s)
-        }
-        // SAFETY: the token proves that the CPU has the enabled features.
-        unsafe { entry(self, op) }
-    }
-
-    /// The same in a function that is never inlined.
+    /// Runs an operation compiled for AVX2 and FMA, in a function of its own.
     #[inline(always)]
-    fn run_outlined<O: Op>(self, op: O) -> O::Output {
+    fn run<O: Op>(self, op: O) -> O::Output {
         #[target_feature(enable = "avx2,fma")]
         #[inline(never)]
         fn entry<O: Op>(s: Avx2, op: O) -> O::Output {
@@ -61,20 +50,9 @@ impl Avx512 {
         .then_some(Avx512(()))
     }
 
-    /// Runs an operation compiled for AVX-512.
-    #[inline]
-    pub fn run<O: Op>(self, op: O) -> O::Output {
-        #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
-        fn entry<O: Op>(s: Avx512, op: O) -> O::Output {
-            op.run(s)
-        }
-        // SAFETY: the token proves that the CPU has the enabled features.
-        unsafe { entry(self, op) }
-    }
-
-    /// The same in a function that is never inlined.
+    /// Runs an operation compiled for AVX-512, in a function of its own.
     #[inline(always)]
-    fn run_outlined<O: Op>(self, op: O) -> O::Output {
+    fn run<O: Op>(self, op: O) -> O::Output {
         #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
         #[inline(never)]
         fn entry<O: Op>(s: Avx512, op: O) -> O::Output {
@@ -163,7 +141,7 @@ impl Simd for Avx2 {
 
     #[inline(always)]
     fn outlined<O: Op>(self, op: O) -> O::Output {
-        self.run_outlined(op)
+        self.run(op)
     }
     #[inline(always)]
     fn splat(self, x: f32) -> __m256 {
@@ -344,7 +322,7 @@ impl Simd for Avx512 {
 
     #[inline(always)]
     fn outlined<O: Op>(self, op: O) -> O::Output {
-        self.run_outlined(op)
+        self.run(op)
     }
     #[inline(always)]
     fn splat(self, x: f32) -> __m512 {
@@ -535,27 +513,23 @@ fn first16(n: usize) -> __mmask16 {
 unsafe fn transpose8(from: [*const f32; 8], to: *mut f32, to_stride: usize) {
     // SAFETY: the caller vouches for the CPU and for 8 rows of 8 on both sides.
     unsafe {
-        let row = |i: usize| _mm256_loadu_ps(from[i]);
-        let (r0, r1, r2, r3) = (row(0), row(1), row(2), row(3));
-        let (r4, r5, r6, r7) = (row(4), row(5), row(6), row(7));
-        let (a0, a1) = (_mm256_unpacklo_ps(r0, r1), _mm256_unpackhi_ps(r0, r1));
-        let (a2, a3) = (_mm256_unpacklo_ps(r2, r3), _mm256_unpackhi_ps(r2, r3));
-        let (a4, a5) = (_mm256_unpacklo_ps(r4, r5), _mm256_unpackhi_ps(r4, r5));
-        let (a6, a7) = (_mm256_unpacklo_ps(r6, r7), _mm256_unpackhi_ps(r6, r7));
-        const LOW: i32 = 0b01_00_01_00;
-        const HIGH: i32 = 0b11_10_11_10;
-        let (b0, b1) = (_mm256_shuffle_ps::<LOW>(a0, a2), _mm256_shuffle_ps::<HIGH>(a0, a2));
-        let (b2, b3) = (_mm256_shuffle_ps::<LOW>(a1, a3), _mm256_shuffle_ps::<HIGH>(a1, a3));
-        let (b4, b5) = (_mm256_shuffle_ps::<LOW>(a4, a6), _mm256_shuffle_ps::<HIGH>(a4, a6));
-        let (b6, b7) = (_mm256_shuffle_ps::<LOW>(a5, a7), _mm256_shuffle_ps::<HIGH>(a5, a7));
         let store = |j: usize, column: __m256| _mm256_storeu_ps(to.add(j * to_stride), column);
-        store(0, _mm256_permute2f128_ps::<0x20>(b0, b4));
-        store(1, _mm256_permute2f128_ps::<0x20>(b1, b5));
-        store(2, _mm256_permute2f128_ps::<0x20>(b2, b6));
-        store(3, _mm256_permute2f128_ps::<0x20>(b3, b7));
-        store(4, _mm256_permute2f128_ps::<0x31>(b0, b4));
-        store(5, _mm256_permute2f128_ps::<0x31>(b1, b5));
-        store(6, _mm256_permute2f128_ps::<0x31>(b2, b6));
-        store(7, _mm256_permute2f128_ps::<0x31>(b3, b7));
+        // Four columns at a time, row i and row i + 4 in the halves of one
+        // register: what is left does not cross halves.
+        for half in [0, 4] {
+            let rows = |i: usize| {
+                let low = _mm256_castps128_ps256(_mm_loadu_ps(from[i].add(half)));
+                _mm256_insertf128_ps::<1>(low, _mm_loadu_ps(from[i + 4].add(half)))
+            };
+            let (r0, r1, r2, r3) = (rows(0), rows(1), rows(2), rows(3));
+            let (a0, a1) = (_mm256_unpacklo_ps(r0, r1), _mm256_unpackhi_ps(r0, r1));
+            let (a2, a3) = (_mm256_unpacklo_ps(r2, r3), _mm256_unpackhi_ps(r2, r3));
+            const LOW: i32 = 0b01_00_01_00;
+            const HIGH: i32 = 0b11_10_11_10;
+            store(half, _mm256_shuffle_ps::<LOW>(a0, a2));
+            store(half + 1, _mm256_shuffle_ps::<HIGH>(a0, a2));
+            store(half + 2, _mm256_shuffle_ps::<LOW>(a1, a3));
+            store(half + 3, _mm256_shuffle_ps::<HIGH>(a1, a3));
+        }
     }
 }

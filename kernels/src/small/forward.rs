@@ -3,9 +3,9 @@
 use super::{MOST_ROWS, MOST_SLOTS, Net, Placed};
 use crate::layout::{Pick, Rows, Tile};
 use crate::loss::Softmax;
-use crate::simd::{Op, Simd, Twice};
+use crate::simd::{Host, Op, Simd, Twice, Within};
 use crate::single::Ending;
-use crate::unary::{SlopeFrom, Unary, UnaryOp, WithUnary};
+use crate::unary::Unary;
 use std::mem::MaybeUninit;
 
 /// The slots of a step.
@@ -181,75 +181,24 @@ pub(super) unsafe fn sums<W: Simd>(
     unsafe { sums.run::<W, false>(w, layer.outputs) }
 }
 
-/// y ← f(y) for some vectors, and where `SLOPES`, d ← f′.
-struct Activate<S, const SLOPES: bool> {
-    s: S,
-    y: *mut f32,
-    d: *mut f32,
-    vectors: usize,
-}
-
-impl<S: Simd, const SLOPES: bool> WithUnary for Activate<S, SLOPES> {
-    type Output = ();
-    #[inline(always)]
-    fn with<U: UnaryOp>(self) {
-        let Activate { s, y, d, vectors } = self;
-        // Two chains of dependent instructions lie interleaved.
-        let pairs = vectors / 2;
-        for pair in 0..pairs {
-            let at = 2 * pair * S::LANES;
-            // SAFETY: `activate` vouches for so many vectors.
-            unsafe { activate_vector::<_, U, SLOPES>(Twice(s), y.add(at), d.add(at)) }
-        }
-        if vectors % 2 == 1 {
-            let at = 2 * pairs * S::LANES;
-            // SAFETY: as above.
-            unsafe { activate_vector::<_, U, SLOPES>(s, y.add(at), d.add(at)) }
-        }
-    }
-}
-
-/// # Safety
-/// A vector at `y` is valid for reading and writing, one at `d` for writing.
-#[inline(always)]
-unsafe fn activate_vector<S: Simd, U: UnaryOp, const SLOPES: bool>(s: S, y: *mut f32, d: *mut f32) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        let z = s.load_ptr(y);
-        let (value, slope) = match (SLOPES, U::SLOPE) {
-            (false, _) => (U::value(s, z), None),
-            (true, SlopeFrom::Output) => {
-                let value = U::value(s, z);
-                (value, Some(U::slope(s, value)))
-            }
-            (true, SlopeFrom::Input) => {
-                let (value, slope) = U::value_slope(s, z);
-                (value, Some(slope))
-            }
-        };
-        s.store_ptr(value, y);
-        if let Some(slope) = slope {
-            s.store_ptr(slope, d);
-        }
-    }
-}
-
-/// y ← f(y) for the slots of a layer of `W`'s vectors, and where `SLOPES`,
-/// d ← f′; a linear one has no slopes.
+/// y ← f(z) and d ← f′(z) for the slots of a layer, with z in d's place; a
+/// linear one has its z in y's place.
 ///
 /// # Safety
-/// `slots` are the layer's, with z in y's place.
+/// `slots` are the layer's, of `W`'s vectors.
 #[inline(always)]
-pub(super) unsafe fn activate<S: Simd, W: Simd, const SLOPES: bool>(
-    s: S,
-    f: Unary,
-    layer: &Placed,
-    slots: *mut f32,
-) {
-    if f != Unary::Linear {
-        let slot = |number: usize| slots.wrapping_add(number * W::LANES);
-        let vectors = layer.outputs * (W::LANES / S::LANES);
-        f.with(Activate::<S, SLOPES> { s, y: slot(layer.y), d: slot(layer.d), vectors });
+pub(super) unsafe fn activate<S: Simd, W: Simd>(s: S, layer: &Placed, slots: *mut f32) {
+    if layer.is_linear() {
+        return;
+    }
+    let Ending::Unary(f) = layer.ending else { unreachable!("softmax is part of the loss") };
+    let n = layer.outputs * W::LANES;
+    // SAFETY: the layer's own slots, y and d apart; those of y are written
+    // before they are read.
+    unsafe {
+        let y = std::slice::from_raw_parts_mut(slots.add(layer.y * W::LANES), n);
+        let d = std::slice::from_raw_parts_mut(slots.add(layer.d * W::LANES), n);
+        f.apply_keeping_slope_on(Within(s), d, y);
     }
 }
 
@@ -305,13 +254,14 @@ fn predict<S: Simd, W: Simd>(s: S, w: W, of: Predict<'_>) {
             }
             for layer in &net.layers {
                 sums(w, layer, parameters.as_ptr(), slots, layer.y);
+                let n = layer.outputs * W::LANES;
+                let y = slots.add(layer.y * W::LANES);
+                let y = std::slice::from_raw_parts_mut(y, n);
                 match layer.ending {
-                    Ending::Unary(f) => activate::<S, W, false>(s, f, layer, slots),
+                    Ending::Unary(Unary::Linear) => {}
+                    Ending::Unary(f) => f.apply_on(Within(s), y),
                     Ending::Softmax => {
-                        let n = outputs * W::LANES;
-                        let y = slots.add(layer.y * W::LANES);
-                        let z = std::slice::from_raw_parts_mut(y, n);
-                        Softmax { tile: Tile::plain(W::LANES, W::LANES), z }.run(s);
+                        Within(s).run(Softmax { tile: Tile::plain(W::LANES, W::LANES), z: y });
                     }
                 }
             }

@@ -2,8 +2,8 @@
 //!
 //! A network of a few neurons and a batch of a few rows are computed in less
 //! time than a dozen kernels take to be called. Here one call does all of a
-//! training step: it takes the rows, goes forward, through the loss and
-//! backward, sums the gradient and updates the parameters; another predicts.
+//! training step but the update: it takes the rows, goes forward, through the
+//! loss and backward, and sums the gradient; another predicts.
 //!
 //! A feature of the batch is one vector, of one, two or four registers. All
 //! values of a step lie in slots of one vector each, on the stack:
@@ -11,23 +11,25 @@
 //! ```text
 //! slot 0           1, for the gradients of biases
 //! slots 1..        the batch's features
-//! of every layer   y = f(z), then f′(z), which becomes ∂loss/∂z
+//! of every layer   y = f(z), then d: z, then f′(z), then ∂loss/∂z
+//! last             the targets
 //! ```
+//!
+//! Activations, losses and the optimizer are the kernels that large networks
+//! have: they take the slots as they lie.
 //!
 //! The gradient of parameter i is the sum over the lanes of the product of two
 //! slots: ∂loss/∂z of its output, and its input or 1. [`Net`] lists the two
-//! for every parameter, so that gradient and update are one loop over the flat
-//! buffers whatever the layers' shapes: as many products as a vector has
-//! lanes are summed into one vector, which the optimizer takes in its
-//! register. Lanes without a row repeat the first row, and the loss's slope is
-//! 0 there.
+//! for every parameter, so that the gradient is one loop over the flat buffer
+//! whatever the layers' shapes: as many products as a vector has
+//! lanes are summed into one vector. Lanes without a row repeat the first row,
+//! and the loss's slope is 0 there.
 
 mod forward;
 mod step;
 
-pub use step::{Batch, Targets, Update};
+pub use step::{Batch, Targets};
 
-use crate::hyper::MAX;
 use crate::layout::{Pick, Rows};
 use crate::loss::{Loss, LossKind};
 use crate::simd::Isa;
@@ -65,9 +67,9 @@ pub struct Layer {
 pub struct Net {
     layers: Vec<Placed>,
     loss: Loss,
-    /// The loss's hyperparameters in f32.
-    hyper: [f32; MAX],
     parameters: usize,
+    /// Slots of the targets, as many as there are outputs.
+    targets: usize,
     /// The slots whose product's sum is a parameter's gradient; then some of
     /// slot 0, to a whole number of the widest vectors.
     factors: Vec<[u16; 2]>,
@@ -142,9 +144,12 @@ impl Net {
             placed.push(Placed { inputs, outputs, weights, bias, ending, x, y, d });
             (x, width) = (y, outputs);
         }
+        let targets = slots;
+        if slots + last.outputs > MOST_SLOTS {
+            return None;
+        }
         factors.resize(parameters.next_multiple_of(16), [0, 0]);
-        let hyper = loss.hyper.map(|x| x as f32);
-        Some(Net { layers: placed, loss, hyper, parameters, factors })
+        Some(Net { layers: placed, loss, parameters, targets, factors })
     }
 
     /// Features of a row.
@@ -160,6 +165,11 @@ impl Net {
     /// Length of the flat buffer of parameters.
     pub fn parameters(&self) -> usize {
         self.parameters
+    }
+
+    /// Whether the loss takes what the last activation takes.
+    fn is_of_logits(&self) -> bool {
+        matches!(self.loss.kind, LossKind::CrossEntropy | LossKind::Bce)
     }
 
     fn last(&self) -> &Placed {

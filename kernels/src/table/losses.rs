@@ -10,10 +10,10 @@ use crate::unary::{Bound, Unary};
 /// the scale absolute, since they come of a difference of numbers around 1.
 const SLOPE: f64 = 2e-6;
 
-/// The largest error of the sum of the losses, relative to it: alone, through
-/// an activation, and with softmax.
+/// The largest error of the sum of the losses, relative to it: alone, of
+/// logits, and with softmax.
 const SUM: f64 = 2e-6;
-const SUM_THROUGH: f64 = 3e-6;
+const SUM_OF_LOGITS: f64 = 3e-6;
 const SUM_OF_ROWS: f64 = 1e-5;
 
 /// ∂loss/∂ is scaled by this.
@@ -50,14 +50,14 @@ fn pad(values: &mut [f32], features: usize, tile: Tile) {
     }
 }
 
-/// An elementwise loss, alone or through an activation.
+/// An elementwise loss, of predictions or of logits.
 pub(super) struct Gradient {
     loss: Loss,
-    through: Option<Unary>,
+    logits: bool,
     isa: Isa,
     features: usize,
     tile: Tile,
-    /// Predictions, or what the activation makes them of.
+    /// Predictions or logits.
     before: Vec<f32>,
     p: Buffer,
     y: Buffer,
@@ -68,7 +68,7 @@ pub(super) struct Gradient {
 impl Gradient {
     pub(super) fn new(
         kind: LossKind,
-        through: Option<Unary>,
+        logits: bool,
         isa: Isa,
         size: Size,
         setting: Setting,
@@ -76,33 +76,32 @@ impl Gradient {
         let (features, tile) = tile(size);
         let n = features * tile.width;
         let loss = Loss { kind, hyper: setting.hyper(kind.hypers()) };
-        let probability = kind.target() == Target::Probability && through.is_none();
-        let allowed = |x: f32| match (probability, through) {
+        let probability = kind.target() == Target::Probability && !logits;
+        let allowed = |x: f32| match (probability, logits) {
             (true, _) => (0.0..=1.0).contains(&x),
             // f32 overflows where f64 does not.
-            (false, None) => !x.is_finite() || x.abs() <= 1e18,
-            // The slope of an activation is 0 at −∞ and the loss's is not
-            // finite: what their product is nobody says.
-            (false, Some(_)) => x.is_nan() || x.abs() <= 1e18,
+            (false, false) => !x.is_finite() || x.abs() <= 1e18,
+            // Nobody says what ∞ − ∞ is.
+            (false, true) => x.is_nan() || x.abs() <= 1e18,
         };
         let mut before = setting.numbers(5, n, |x| 0.5 + 0.49 * x, allowed);
         let mut y: Vec<f32> = super::noise(6, n).into_iter().map(|x| 0.5 + 0.5 * x).collect();
         // Where they are equal the slope of some losses is 0.
-        if let (Some(y), Some(p), None) = (y.get_mut(4), before.get(4), through) {
+        if let (Some(y), Some(p), false) = (y.get_mut(4), before.get(4), logits) {
             *y = if p.is_finite() && (!probability || (0.0..=1.0).contains(p)) { *p } else { *y };
         }
         pad(&mut before, features, tile);
         pad(&mut y, features, tile);
         Gradient {
             loss,
-            through,
+            logits,
             isa,
             features,
             tile,
             p: Buffer::new(setting, &before),
             before,
             y: Buffer::new(setting, &y),
-            grad: Buffer::new(setting, &vec![PADDING; if through.is_some() { 0 } else { n }]),
+            grad: Buffer::new(setting, &vec![PADDING; if logits { 0 } else { n }]),
             total: 0.0,
         }
     }
@@ -110,52 +109,41 @@ impl Gradient {
     /// Loss, slope, and how far the slope may be off, at one element.
     fn exact(&self, x: f64, y: f64) -> (f64, f64, Bound) {
         let scale = f64::from(SCALE);
-        let Some(unary) = self.through else {
+        if !self.logits {
             let (value, slope) = self.loss.oracle(x, y);
             return (value, slope * scale, slope_bound(slope * scale));
-        };
-        if self.loss.kind.target() == Target::Probability && x.abs() > 20.0 {
-            // 1 − p cancels, in f64 too: the same formulas in terms of x.
-            let value = x.max(0.0) - x * y + (-x.abs()).exp().ln_1p();
-            let slope = (unary.oracle(x) - y) * scale;
-            return (value, slope, slope_bound(slope));
         }
-        let p = unary.oracle(x);
-        let (value, slope) = self.loss.oracle(p, y);
-        let slope = slope * unary.oracle_slope(x) * scale;
-        // At p = y slopes jump, and p is rounded.
-        let jump = (p - y).abs() < 1e-6;
-        let bound = if jump { Bound::ulp_or(0.0, 2.0 * scale) } else { slope_bound(slope) };
-        (value, slope, bound)
+        // In terms of x: 1 − p cancels, in f64 too.
+        let value = x.max(0.0) - x * y + (-x.abs()).exp().ln_1p();
+        let slope = (Unary::Sigmoid.oracle(x) - y) * scale;
+        (value, slope, slope_bound(slope))
     }
 }
 
 impl Work for Gradient {
     fn restore(&mut self) {
-        if self.through.is_some() {
+        if self.logits {
             self.p.slice_mut().copy_from_slice(&self.before);
         }
     }
     fn restores(&self) -> bool {
-        self.through.is_some()
+        self.logits
     }
     fn run(&mut self) {
         let (isa, tile, y) = (self.isa, self.tile, self.y.slice());
-        self.total = match self.through {
-            None => {
+        self.total = match self.logits {
+            false => {
                 let grad = self.grad.slice_mut();
                 self.loss.gradient(isa, tile, self.p.slice(), y, SCALE, grad)
             }
-            Some(unary) => {
-                self.loss.gradient_through(isa, unary, tile, self.p.slice_mut(), y, SCALE)
-            }
+            true => loss::sigmoid_bce(isa, tile, self.p.slice_mut(), y, SCALE),
         };
     }
     fn check(&mut self) -> Result<Accuracy, Mismatch> {
         self.restore();
         self.run();
         Mismatch::unless_intact(&[&self.p, &self.y, &self.grad])?;
-        let grad = if self.through.is_some() { &self.p } else { &self.grad };
+        let grad = if self.logits { &self.p } else { &self.grad };
         let mut accuracy = Accuracy::default();
         let (mut total, mut terms) = (0.0, 0);
         for (at, &g) in grad.slice().iter().enumerate() {
@@ -174,7 +162,7 @@ impl Work for Gradient {
             terms += 1;
             accuracy.add(g, slope, bound, || format!("the slope at {x:e}, target {y:e},"))?;
         }
-        let relative = if self.through.is_some() { SUM_THROUGH } else { SUM };
+        let relative = if self.logits { SUM_OF_LOGITS } else { SUM };
         accuracy.add_sum(self.total, total, sum_bound(relative, total, terms))?;
         Ok(accuracy)
     }

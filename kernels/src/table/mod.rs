@@ -26,6 +26,7 @@
 
 mod accuracy;
 mod elementwise;
+mod gathers;
 mod inputs;
 mod layouts;
 mod losses;
@@ -41,7 +42,7 @@ use crate::gemm::Algorithm;
 use crate::loss::{LossKind, Target};
 use crate::optim::OptimizerKind;
 use crate::simd::Isa;
-use crate::unary::{SlopeFrom, Unary};
+use crate::unary::Unary;
 use std::fmt;
 
 /// An operation of the table.
@@ -57,9 +58,8 @@ pub enum Operation {
     Multiply,
     /// An elementwise loss and its gradient: [`crate::loss::Loss::gradient`].
     Loss(LossKind),
-    /// The same through the last activation:
-    /// [`crate::loss::Loss::gradient_through`].
-    LossThrough(LossKind, Unary),
+    /// [`crate::loss::sigmoid_bce`], of logits.
+    SigmoidBce,
     /// [`crate::loss::softmax`]
     Softmax,
     /// [`crate::loss::softmax_backward`]
@@ -76,6 +76,10 @@ pub enum Operation {
     Move(Move),
     /// [`crate::layout::sum_features`]
     SumFeatures,
+    /// Rows of a table into a tile: [`crate::gather::gather`].
+    Gather,
+    /// Rows onto those of a table: [`crate::gather::scatter`].
+    Scatter,
 }
 
 impl Operation {
@@ -84,9 +88,7 @@ impl Operation {
         let mut all = Vec::new();
         for &unary in Unary::ALL {
             all.push(Operation::Value(unary));
-            if unary.slope_from() == SlopeFrom::Input {
-                all.push(Operation::ValueAndSlope(unary));
-            }
+            all.push(Operation::ValueAndSlope(unary));
             all.push(Operation::Slope(unary));
         }
         all.push(Operation::Multiply);
@@ -98,19 +100,14 @@ impl Operation {
                     Operation::CrossEntropy,
                     Operation::SoftmaxCrossEntropy,
                 ]),
-                target => {
-                    all.push(Operation::Loss(kind));
-                    let fits =
-                        |unary: Unary| target != Target::Probability || unary == Unary::Sigmoid;
-                    let through = Unary::ALL.iter().copied().filter(|&unary| fits(unary));
-                    all.extend(through.map(|unary| Operation::LossThrough(kind, unary)));
-                }
+                Target::Number => all.push(Operation::Loss(kind)),
+                Target::Probability => all.extend([Operation::Loss(kind), Operation::SigmoidBce]),
             }
         }
         all.extend(OptimizerKind::ALL.iter().map(|&kind| Operation::Update(kind)));
         all.extend(Product::ALL.map(Operation::Product));
         all.extend(Move::ALL.map(Operation::Move));
-        all.push(Operation::SumFeatures);
+        all.extend([Operation::SumFeatures, Operation::Gather, Operation::Scatter]);
         all
     }
 
@@ -122,7 +119,7 @@ impl Operation {
             Operation::Slope(unary) => format!("{}_slope", unary.name()),
             Operation::Multiply => "multiply".to_owned(),
             Operation::Loss(kind) => kind.name().to_owned(),
-            Operation::LossThrough(kind, unary) => format!("{}_{}", kind.name(), unary.name()),
+            Operation::SigmoidBce => "bce_sigmoid".to_owned(),
             Operation::Softmax => "softmax".to_owned(),
             Operation::SoftmaxSlope => "softmax_slope".to_owned(),
             Operation::CrossEntropy => "cross_entropy".to_owned(),
@@ -131,6 +128,8 @@ impl Operation {
             Operation::Product(product) => product.name().to_owned(),
             Operation::Move(of) => of.name().to_owned(),
             Operation::SumFeatures => "sum_features".to_owned(),
+            Operation::Gather => "gather".to_owned(),
+            Operation::Scatter => "scatter".to_owned(),
         }
     }
 
@@ -218,11 +217,12 @@ impl Row {
     pub fn variants(&self) -> usize {
         match self.operation {
             Operation::Loss(_)
-            | Operation::LossThrough(..)
+            | Operation::SigmoidBce
             | Operation::CrossEntropy
             | Operation::SoftmaxCrossEntropy
             | Operation::Move(_)
-            | Operation::SumFeatures => 2,
+            | Operation::SumFeatures
+            | Operation::Gather => 2,
             Operation::Product(Product::Forward) => 2,
             Operation::Product(Product::InputGradient) => 1,
             Operation::Product(Product::WeightGradient) | Operation::Update(_) => 3,
@@ -239,7 +239,7 @@ impl Row {
             | Operation::Multiply => vec![Size::Elements(4096)],
             Operation::Update(_) => vec![Size::Elements(16_384)],
             Operation::Product(_) => products::sizes(self.algorithm),
-            Operation::Move(_) => {
+            Operation::Move(_) | Operation::Gather | Operation::Scatter => {
                 vec![Size::Tile { features: 64, width: 256, rows: 256, panel: 16 }]
             }
             _ => vec![Size::Tile { features: 10, width: 256, rows: 256, panel: 256 }],
@@ -275,6 +275,8 @@ impl Row {
                 let features = match self.operation {
                     // Blocks of 8 features, and what is beside them.
                     Operation::Move(_) => 1 + n % 19,
+                    // Those of one transposition, and of two.
+                    Operation::Gather | Operation::Scatter => 1 + n * 23 % 90,
                     _ => 1 + n % 9,
                 };
                 let padded = (n + 1).next_multiple_of(16);
@@ -327,10 +329,10 @@ impl Row {
                 Box::new(optimizers::Update::new(kind, isa, n, setting))
             }
             (Operation::Loss(kind), Size::Tile { .. }) => {
-                Box::new(losses::Gradient::new(kind, None, isa, size, setting))
+                Box::new(losses::Gradient::new(kind, false, isa, size, setting))
             }
-            (Operation::LossThrough(kind, unary), Size::Tile { .. }) => {
-                Box::new(losses::Gradient::new(kind, Some(unary), isa, size, setting))
+            (Operation::SigmoidBce, Size::Tile { .. }) => {
+                Box::new(losses::Gradient::new(LossKind::Bce, true, isa, size, setting))
             }
             (Operation::Softmax, Size::Tile { .. }) => {
                 Box::new(losses::Rows::new(losses::OfRows::Softmax, isa, size, setting))
@@ -353,6 +355,12 @@ impl Row {
             }
             (Operation::SumFeatures, Size::Tile { .. }) => {
                 Box::new(layouts::SumFeatures::new(isa, size, setting))
+            }
+            (Operation::Gather, Size::Tile { .. }) => {
+                Box::new(gathers::Gather::new(isa, size, setting))
+            }
+            (Operation::Scatter, Size::Tile { .. }) => {
+                Box::new(gathers::Scatter::new(isa, size, setting))
             }
             (operation, size) => panic!("{} has no size {size}", operation.name()),
         }

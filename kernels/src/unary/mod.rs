@@ -19,7 +19,7 @@ mod tanh;
 
 pub mod exp;
 
-use crate::simd::{Isa, Op, Simd, Vectors, each_vector};
+use crate::simd::{Host, Isa, Op, Simd, Vectors, each_vector};
 use std::marker::PhantomData;
 
 /// What an activation is made of; a file of this folder each.
@@ -199,17 +199,26 @@ pub trait WithUnary {
 impl Unary {
     /// x ← f(x) for every element.
     pub fn apply(self, isa: Isa, x: &mut [f32]) {
-        self.with(Apply { isa, x });
+        self.apply_on(isa, x);
     }
 
-    /// y ← f(x) and x ← f′(x), for an activation whose slope comes from its
-    /// input.
+    #[inline(always)]
+    pub(crate) fn apply_on(self, on: impl Host, x: &mut [f32]) {
+        self.with(Apply { on, x });
+    }
+
+    /// y ← f(x) and x ← f′(x).
     ///
     /// # Panics
     /// Where the lengths differ.
     pub fn apply_keeping_slope(self, isa: Isa, x: &mut [f32], y: &mut [f32]) {
+        self.apply_keeping_slope_on(isa, x, y);
+    }
+
+    #[inline(always)]
+    pub(crate) fn apply_keeping_slope_on(self, on: impl Host, x: &mut [f32], y: &mut [f32]) {
         assert_eq!(x.len(), y.len());
-        self.with(ApplyKeepingSlope { isa, x, y });
+        self.with(ApplyKeepingSlope { on, x, y });
     }
 
     /// dz ← dz · f′, with f′ computed from `v`: f(x) or x, as
@@ -219,7 +228,7 @@ impl Unary {
     /// Where the lengths differ.
     pub fn multiply_slope(self, isa: Isa, v: &[f32], dz: &mut [f32]) {
         assert_eq!(v.len(), dz.len());
-        self.with(MultiplySlope { isa, v, dz });
+        self.with(MultiplySlope { on: isa, v, dz });
     }
 }
 
@@ -232,48 +241,54 @@ pub fn multiply(isa: Isa, slope: &[f32], dz: &mut [f32]) {
     isa.run(Multiply { slope, dz });
 }
 
-struct Apply<'a> {
-    isa: Isa,
+struct Apply<'a, H> {
+    on: H,
     x: &'a mut [f32],
 }
 
-impl WithUnary for Apply<'_> {
+impl<H: Host> WithUnary for Apply<'_, H> {
     type Output = ();
+    #[inline(always)]
     fn with<U: UnaryOp>(self) {
-        self.isa.run(Typed::<U, _>(self, PhantomData));
+        let Apply { on, x } = self;
+        on.run(Typed::<U, _>(Apply { on: (), x }, PhantomData));
     }
 }
 
-struct ApplyKeepingSlope<'a> {
-    isa: Isa,
+struct ApplyKeepingSlope<'a, H> {
+    on: H,
     x: &'a mut [f32],
     y: &'a mut [f32],
 }
 
-impl WithUnary for ApplyKeepingSlope<'_> {
+impl<H: Host> WithUnary for ApplyKeepingSlope<'_, H> {
     type Output = ();
+    #[inline(always)]
     fn with<U: UnaryOp>(self) {
-        self.isa.run(Typed::<U, _>(self, PhantomData));
+        let ApplyKeepingSlope { on, x, y } = self;
+        on.run(Typed::<U, _>(ApplyKeepingSlope { on: (), x, y }, PhantomData));
     }
 }
 
-struct MultiplySlope<'a> {
-    isa: Isa,
+struct MultiplySlope<'a, H> {
+    on: H,
     v: &'a [f32],
     dz: &'a mut [f32],
 }
 
-impl WithUnary for MultiplySlope<'_> {
+impl<H: Host> WithUnary for MultiplySlope<'_, H> {
     type Output = ();
+    #[inline(always)]
     fn with<U: UnaryOp>(self) {
-        self.isa.run(Typed::<U, _>(self, PhantomData));
+        let MultiplySlope { on, v, dz } = self;
+        on.run(Typed::<U, _>(MultiplySlope { on: (), v, dz }, PhantomData));
     }
 }
 
 /// An operation on slices, of one activation.
 struct Typed<U, T>(T, PhantomData<U>);
 
-impl<U: UnaryOp> Op for Typed<U, Apply<'_>> {
+impl<U: UnaryOp> Op for Typed<U, Apply<'_, ()>> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(mut self, s: S) {
@@ -283,7 +298,7 @@ impl<U: UnaryOp> Op for Typed<U, Apply<'_>> {
     }
 }
 
-impl<U: UnaryOp> Vectors for Typed<U, Apply<'_>> {
+impl<U: UnaryOp> Vectors for Typed<U, Apply<'_, ()>> {
     #[inline(always)]
     unsafe fn vector<S: Simd, const WHOLE: bool>(&mut self, s: S, at: usize, n: usize) {
         // SAFETY: the caller says that at + n is within the slice.
@@ -294,7 +309,7 @@ impl<U: UnaryOp> Vectors for Typed<U, Apply<'_>> {
     }
 }
 
-impl<U: UnaryOp> Op for Typed<U, ApplyKeepingSlope<'_>> {
+impl<U: UnaryOp> Op for Typed<U, ApplyKeepingSlope<'_, ()>> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(mut self, s: S) {
@@ -304,21 +319,27 @@ impl<U: UnaryOp> Op for Typed<U, ApplyKeepingSlope<'_>> {
     }
 }
 
-impl<U: UnaryOp> Vectors for Typed<U, ApplyKeepingSlope<'_>> {
+impl<U: UnaryOp> Vectors for Typed<U, ApplyKeepingSlope<'_, ()>> {
     #[inline(always)]
     unsafe fn vector<S: Simd, const WHOLE: bool>(&mut self, s: S, at: usize, n: usize) {
         // SAFETY: the caller says that at + n is within the slices.
         unsafe {
             let (x, y) = (self.0.x.as_mut_ptr().add(at), self.0.y.as_mut_ptr().add(at));
             let v = s.load_part::<WHOLE>(x, n);
-            let (value, slope) = U::value_slope(s, v);
+            let (value, slope) = match U::SLOPE {
+                SlopeFrom::Input => U::value_slope(s, v),
+                SlopeFrom::Output => {
+                    let value = U::value(s, v);
+                    (value, U::slope(s, value))
+                }
+            };
             s.store_part::<WHOLE>(value, y, n);
             s.store_part::<WHOLE>(slope, x, n);
         }
     }
 }
 
-impl<U: UnaryOp> Op for Typed<U, MultiplySlope<'_>> {
+impl<U: UnaryOp> Op for Typed<U, MultiplySlope<'_, ()>> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(mut self, s: S) {
@@ -328,7 +349,7 @@ impl<U: UnaryOp> Op for Typed<U, MultiplySlope<'_>> {
     }
 }
 
-impl<U: UnaryOp> Vectors for Typed<U, MultiplySlope<'_>> {
+impl<U: UnaryOp> Vectors for Typed<U, MultiplySlope<'_, ()>> {
     #[inline(always)]
     unsafe fn vector<S: Simd, const WHOLE: bool>(&mut self, s: S, at: usize, n: usize) {
         // SAFETY: the caller says that at + n is within the slices.

@@ -11,6 +11,7 @@ use mlpc::data::{Dataset, ReadOptions, Table, Targets, expand};
 use mlpc::diag::{Code, Diagnostic};
 use mlpc::exec::reference::{Deviation, deviation};
 use mlpc::exec::{self, Batch, Executor, Rows, State};
+use mlpc::inputs::Features;
 use mlpc::plan::{Plan, PlanOptions};
 use mlpc::train::initial_parameters;
 use mlpc_kernels::peak::fma_loop;
@@ -148,15 +149,28 @@ struct Bench<'a> {
     parameters: Vec<f32>,
     /// Rows to train on, then those to predict.
     batch: usize,
-    features: Vec<f32>,
+    features: Inputs,
     targets: Targets,
-    rows: Vec<f32>,
+    rows: Inputs,
+    rows_to_predict: usize,
     pool: rayon::ThreadPool,
     /// Threads that may be used, and that a training step uses.
     threads: usize,
     train_threads: usize,
     seconds: f64,
     rounds: u32,
+}
+
+/// Rows of numbers and codes.
+struct Inputs {
+    dense: Vec<f32>,
+    codes: Vec<u32>,
+}
+
+impl Inputs {
+    fn all(&self) -> Features<'_> {
+        Features { dense: &self.dense, codes: &self.codes }
+    }
 }
 
 /// What the check found.
@@ -194,9 +208,10 @@ impl<'a> Bench<'a> {
             Some(dataset) => taken(dataset, batch),
             None => made(network, batch),
         };
+        let rows_to_predict = rows;
         let rows = match dataset {
             Some(dataset) => taken(dataset, rows).0,
-            None => noise(3, rows * network.inputs),
+            None => Inputs { dense: noise(3, rows * network.inputs), codes: Vec::new() },
         };
         Ok(Bench {
             network,
@@ -206,6 +221,7 @@ impl<'a> Bench<'a> {
             features,
             targets,
             rows,
+            rows_to_predict,
             pool,
             threads,
             train_threads: threads.min(shards),
@@ -220,7 +236,7 @@ impl<'a> Bench<'a> {
             Targets::Values(values) => exec::Targets::Values(values),
             Targets::Classes(classes) => exec::Targets::Classes(classes),
         };
-        Batch { features: &self.features, targets, rows: Rows::Range(0, rows) }
+        Batch { features: self.features.all(), targets, rows: Rows::Range(0, rows) }
     }
 
     fn executor(&self) -> Executor {
@@ -271,7 +287,7 @@ impl<'a> Bench<'a> {
             best.train_ns = best.train_ns.min(self.train(&mut executor)?);
             best.update_ns = best.update_ns.min(self.update());
             best.latency_ns = best.latency_ns.min(self.latency(&predictor));
-            let rows = self.rows.len() / self.network.inputs;
+            let rows = self.rows_to_predict;
             for call_rows in [rows, CALL_ROWS.min(rows)] {
                 let ns = self.predict(&predictor, call_rows);
                 if ns < best.row_ns {
@@ -323,7 +339,7 @@ impl<'a> Bench<'a> {
     }
 
     fn latency(&self, predictor: &Predictor) -> f64 {
-        let row = &self.rows[..self.network.inputs];
+        let row = self.rows.all().rows(&self.network.layout(), 0..1);
         let mut out = vec![0.0; self.network.outputs()];
         median(self.seconds, |calls| {
             timed(calls, || {
@@ -335,12 +351,14 @@ impl<'a> Bench<'a> {
 
     /// Nanoseconds a row, in calls of so many.
     fn predict(&self, predictor: &Predictor, call_rows: usize) -> f64 {
-        let (inputs, outputs) = (self.network.inputs, self.network.outputs());
-        let rows = self.rows.len() / inputs;
+        let (layout, outputs) = (self.network.layout(), self.network.outputs());
+        let rows = self.rows_to_predict;
         let mut out = vec![0.0; rows * outputs];
         let mut all = || {
-            let features = self.rows.chunks(call_rows * inputs);
-            for (features, out) in features.zip(out.chunks_mut(call_rows * outputs)) {
+            for (call, out) in out.chunks_mut(call_rows * outputs).enumerate() {
+                let first = call * call_rows;
+                let rows = first..first + out.len() / outputs;
+                let features = self.rows.all().rows(&layout, rows);
                 match self.threads {
                     1 => predictor.predict(features, out),
                     _ => predictor.predict_parallel(features, out),
@@ -374,23 +392,30 @@ fn peak(pool: &rayon::ThreadPool, isa: Isa, threads: usize) -> f64 {
 }
 
 /// The first rows of a data set, again from the start where it has fewer.
-fn taken(dataset: &Dataset, rows: usize) -> (Vec<f32>, Targets) {
+fn taken(dataset: &Dataset, rows: usize) -> (Inputs, Targets) {
     let cycle = || (0..rows).map(|row| row % dataset.rows);
     let cut = |values: &[f32], width: usize| -> Vec<f32> {
         cycle().flat_map(|row| values[row * width..(row + 1) * width].iter().copied()).collect()
     };
+    let layout = dataset.layout();
+    let mut inputs = Inputs { dense: Vec::new(), codes: Vec::new() };
+    for row in cycle() {
+        let row = dataset.features().rows(&layout, row..row + 1);
+        inputs.dense.extend_from_slice(row.dense);
+        inputs.codes.extend_from_slice(row.codes);
+    }
     let targets = match &dataset.targets {
         Targets::Values(values) => Targets::Values(cut(values, dataset.outputs())),
         Targets::Classes(classes) => Targets::Classes(cycle().map(|row| classes[row]).collect()),
     };
-    (cut(&dataset.features, dataset.inputs()), targets)
+    (inputs, targets)
 }
 
 /// Rows out of thin air: features with a variance of 1, targets from 0 to 1
 /// or classes in turn.
-fn made(network: &Network, rows: usize) -> (Vec<f32>, Targets) {
+fn made(network: &Network, rows: usize) -> (Inputs, Targets) {
     let spread = 3f32.sqrt();
-    let features = noise(1, rows * network.inputs).into_iter().map(|x| spread * x).collect();
+    let dense = noise(1, rows * network.inputs).into_iter().map(|x| spread * x).collect();
     let outputs = network.outputs();
     let targets = match network.loss.kind {
         LossKind::CrossEntropy => {
@@ -398,7 +423,7 @@ fn made(network: &Network, rows: usize) -> (Vec<f32>, Targets) {
         }
         _ => Targets::Values(noise(2, rows * outputs).iter().map(|x| 0.5 + 0.5 * x).collect()),
     };
-    (features, targets)
+    (Inputs { dense, codes: Vec::new() }, targets)
 }
 
 /// Floating-point operations of the products of a training step: forward,

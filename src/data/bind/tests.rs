@@ -30,7 +30,7 @@ fn numbers_and_categories_become_inputs() {
     let text = "n,t,y\n1,b,10\n,a,20\n3,,30\n8,b,40\n";
     let dataset = bind(text, &regression(unscaled(Data::default())));
     #[rustfmt::skip]
-    assert_eq!(dataset.features, [
+    assert_eq!(dataset.matrix(), [
         // n (3 is the median), t: a, b, missing
         1.0, 0.0, 1.0, 0.0,
         3.0, 1.0, 0.0, 0.0,
@@ -45,7 +45,7 @@ fn numbers_and_categories_become_inputs() {
 #[test]
 fn scaling_is_on_by_default() {
     let dataset = bind("a,y\n1,10\n3,30\n", &regression(Data::default()));
-    assert_eq!(dataset.features, [-1.0, 1.0]);
+    assert_eq!(dataset.matrix(), [-1.0, 1.0]);
     assert_eq!(values(&dataset), [-1.0, 1.0]);
     // A bounded output learns the target as it is.
     let tanh = Activation::Unary(Unary::Tanh);
@@ -68,8 +68,7 @@ fn statistics_and_levels_are_those_of_the_training_rows() {
     assert!((number.offset - n).abs() < 1e-12);
     assert_eq!(dataset.schema.columns[1].width(), 15);
     for &row in &dataset.validation {
-        let start = row as usize * dataset.inputs();
-        assert!(dataset.features[start + 1..start + 16].iter().all(|&x| x == 0.0));
+        assert_eq!(dataset.codes[row as usize], inputs::NONE);
     }
     assert_eq!(
         dataset.notes,
@@ -287,12 +286,11 @@ fn encoded_size_is_checked_first() {
     for i in 0..100 {
         text += &format!("n{i},{i}\n");
     }
-    let error = Dataset::bind_within(&table(&text), &regression(Data::default()), 30_000);
+    let error = Dataset::bind_within(&table(&text), &regression(Data::default()), 300);
     assert_snapshot!(rendered(&error.unwrap_err()), @r#"
-    error[E205]: 100 rows of 100 inputs would take 39.1 KiB; the limit is 29.3 KiB
+    error[E205]: the inputs of 100 rows would take 400 bytes; the limit is 300 bytes
     --> t.csv
-     = note: `name` becomes 100 inputs
-     = help: `data drop=name` leaves it out
+     = help: use a part of the rows (`--limit`), or leave columns out with `data drop=`
     "#);
 }
 
@@ -321,7 +319,7 @@ fn the_examples() {
     species       target  3 classes: `setosa`, `versicolor`, `virginica`  3 outputs
     "#);
     let xor = Dataset::bind(&read("xor.csv"), &sigmoid(Data::default())).unwrap();
-    assert_eq!(xor.features, [-1.0, -1.0, -1.0, 1.0, 1.0, -1.0, 1.0, 1.0]);
+    assert_eq!(xor.matrix(), [-1.0, -1.0, -1.0, 1.0, 1.0, -1.0, 1.0, 1.0]);
     assert_eq!(values(&xor), [0.0, 1.0, 1.0, 0.0]);
 }
 
@@ -329,7 +327,7 @@ fn the_examples() {
 fn parts(text: &str, model: &Model) -> [Vec<f32>; 3] {
     let dataset = bind(text, model);
     let of = |rows: &Vec<u32>| {
-        rows.iter().map(|&row| dataset.features[row as usize * dataset.inputs()]).collect()
+        rows.iter().map(|&row| dataset.dense[row as usize * dataset.inputs()]).collect()
     };
     [of(&dataset.train), of(&dataset.validation), of(&dataset.test)]
 }
