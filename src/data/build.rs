@@ -435,17 +435,15 @@ fn parse_column(batch: &Batch, column: usize, kind: Kind) -> Part {
         (Kind::Numbers, View::Text(cells)) => {
             let mut numbers = Numbers { cells: Vec::with_capacity(rows), ..Numbers::default() };
             let (bytes, mut places) = cells.places();
-            let fits = places.all(|(start, end)| {
-                match cell::plain_number_in(bytes, start, end) {
-                    Some(number) => {
-                        numbers.any = true;
-                        numbers.cells.push(number);
-                        true
-                    }
-                    None => {
-                        let raw = &bytes[start..end];
-                        numbers.push(cell::look_closer(raw), || cell::shown(raw))
-                    }
+            let fits = places.all(|(start, end)| match cell::plain_number_in(bytes, start, end) {
+                Some(number) => {
+                    numbers.any = true;
+                    numbers.cells.push(number);
+                    true
+                }
+                None => {
+                    let raw = &bytes[start..end];
+                    numbers.push(cell::look_closer(raw), || cell::shown(raw))
                 }
             });
             if fits { Part::Numbers(numbers) } else { Part::Wrong }

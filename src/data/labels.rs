@@ -91,7 +91,7 @@ impl Labels {
 #[derive(Debug, Clone)]
 pub(crate) struct Lookup {
     kind: LabelKind,
-    index: HashMap<Vec<u8>, u32>,
+    index: HashMap<Vec<u8>, u32, RandomState>,
 }
 
 impl Lookup {
