@@ -4,7 +4,9 @@
 //! may have commas between them (`1,234,567.8`): such a cell is the number
 //! without the commas, and the table says how many it has read so. What f64
 //! cannot hold (`1e400`) and `inf` are told apart from numbers and are never
-//! used as one. Numbers too small for f64 are 0, as everywhere.
+//! used as one. Numbers too small for f64 are 0, as everywhere. A decimal
+//! comma (`1,5`) is no number: a column of such cells is an error where it is
+//! to become inputs, and never silently a category.
 
 use super::date;
 
@@ -237,6 +239,19 @@ fn grouped(trimmed: &[u8]) -> Option<Vec<u8>> {
         .then(|| trimmed.iter().copied().filter(|&byte| byte != b',').collect())
 }
 
+/// Whether a cell is a number with a comma where the point belongs: `1,5`,
+/// `-0,25`, `1.234,5`.
+pub(crate) fn has_decimal_comma(raw: &[u8]) -> bool {
+    let trimmed = raw.trim_ascii();
+    let digits = trimmed.strip_prefix(b"-").or(trimmed.strip_prefix(b"+")).unwrap_or(trimmed);
+    let Some(comma) = digits.iter().position(|&byte| byte == b',') else { return false };
+    let (whole, fraction) = (&digits[..comma], &digits[comma + 1..]);
+    !whole.is_empty()
+        && !fraction.is_empty()
+        && whole.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.')
+        && fraction.iter().all(u8::is_ascii_digit)
+}
+
 /// A cell as it is shown in a message: valid UTF-8, one line, not too long.
 pub(crate) fn shown(raw: &[u8]) -> String {
     const LONGEST: usize = 40;
@@ -288,6 +303,12 @@ mod tests {
             assert_eq!(classify(text.as_bytes()), Cell::Text, "{text:?}");
         }
         assert_eq!(classify(b"\xff"), Cell::Text);
+        for text in ["1,5", " -0,25 ", "1.234,5", "0,123"] {
+            assert!(has_decimal_comma(text.as_bytes()), "{text:?}");
+        }
+        for text in ["1.5", "a,5", "1,", ",5", "1,2,3", "1,5x", ""] {
+            assert!(!has_decimal_comma(text.as_bytes()), "{text:?}");
+        }
         assert_eq!(date(b" 1970-01-02 "), Cell::Number(86_400.0));
         assert_eq!((date(b"NA"), date(b"12")), (Cell::Missing, Cell::Text));
     }

@@ -576,7 +576,7 @@ mod tests {
         let encoder = Encoder::new(schema, "new.csv", rows.header())?;
         let batch = rows.next_batch()?.unwrap();
         let encoded = encoder.encode_labelled(&batch)?;
-        assert_eq!(encoded.codes.len(), encoded.rows.len() * 2);
+        assert_eq!(encoded.codes.len(), encoded.rows.len() * schema.layout().categories.len());
         Ok((encoded.targets, encoder.notes(&encoded.tally)))
     }
 

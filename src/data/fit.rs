@@ -90,7 +90,7 @@ struct Fitted {
 
 /// `None` where the statistics are beyond f64. Missing values are NaN.
 fn fit_number(values: impl Iterator<Item = f64> + Clone, data: &Data) -> Option<Number> {
-    let stats = Stats::new(values.filter(|x| x.is_finite()));
+    let stats = Stats::new(values);
     let (min, max) = stats.min_max();
     let fill = stats.fill(data.missing);
     let (offset, scale) = stats.scaling(data.scale);

@@ -2,7 +2,7 @@
 
 use crate::check::model::{Missing, Scale};
 
-/// The present values of a column, walked over again for every statistic: a
+/// The finite values of a column, walked over again for every statistic: a
 /// column of a table beyond memory is never copied.
 #[derive(Debug)]
 pub(crate) struct Stats<I> {
@@ -13,30 +13,78 @@ pub(crate) struct Stats<I> {
     mean: f64,
     /// The standard deviation of the values as a population (divided by n).
     deviation: f64,
+    sample: Sample,
+}
+
+/// Every so many of the values.
+#[derive(Debug)]
+struct Sample {
+    step: usize,
+    values: Vec<f64>,
+}
+
+/// A sample of about this size leaves a few per cent of the values between
+/// two of its own that are sure to have a quantile between them.
+const SAMPLE: usize = 4096;
+
+/// Hands the finite values on, some at a time: what is done with a slice is
+/// done with several of them at once.
+fn blocks(values: impl Iterator<Item = f64>, mut visit: impl FnMut(&[f64])) {
+    const BLOCK: usize = 1024;
+    let mut block = [0.0; BLOCK];
+    let mut n = 0;
+    values.for_each(|x| {
+        block[n % BLOCK] = x;
+        n += usize::from(x.is_finite());
+        if n == BLOCK {
+            visit(&block);
+            n = 0;
+        }
+    });
+    visit(&block[..n]);
 }
 
 impl<I: Iterator<Item = f64> + Clone> Stats<I> {
-    /// `values` holds no NaN.
     pub(crate) fn new(values: I) -> Self {
-        let (mut count, mut sum) = (0, 0.0);
-        let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
-        values.clone().for_each(|x| {
-            (count, sum) = (count + 1, sum + x);
-            low = if x < low { x } else { low };
-            high = if x > high { x } else { high };
+        let step = (values.size_hint().1.unwrap_or(0) / SAMPLE).max(1);
+        let mut sample = Sample { step, values: Vec::new() };
+        // Sums of their own need not wait for each other.
+        const LANES: usize = 4;
+        let mut count = 0;
+        let (mut sums, mut lows, mut highs) =
+            ([0.0; LANES], [f64::INFINITY; LANES], [f64::NEG_INFINITY; LANES]);
+        blocks(values.clone(), |block| {
+            let first = count.next_multiple_of(step) - count;
+            sample.values.extend(block.iter().skip(first).step_by(step));
+            count += block.len();
+            for part in block.chunks(LANES) {
+                for (lane, &x) in part.iter().enumerate() {
+                    sums[lane] += x;
+                    lows[lane] = if x < lows[lane] { x } else { lows[lane] };
+                    highs[lane] = if x > highs[lane] { x } else { highs[lane] };
+                }
+            }
         });
         let n = count.max(1) as f64;
-        let about = sum / n;
+        let about = sums.iter().sum::<f64>() / n;
         // A second pass takes away what rounding left in a long sum.
-        let (mut rest, mut squares) = (0.0, 0.0);
-        values.clone().for_each(|x| {
-            let apart = x - about;
-            (rest, squares) = (rest + apart, squares + apart * apart);
+        let (mut rests, mut squares) = ([0.0; LANES], [0.0; LANES]);
+        blocks(values.clone(), |block| {
+            for part in block.chunks(LANES) {
+                for (lane, &x) in part.iter().enumerate() {
+                    let apart = x - about;
+                    rests[lane] += apart;
+                    squares[lane] += apart * apart;
+                }
+            }
         });
-        let rest = rest / n;
-        let deviation = (squares / n - rest * rest).max(0.0).sqrt();
+        let rest = rests.iter().sum::<f64>() / n;
+        let deviation = (squares.iter().sum::<f64>() / n - rest * rest).max(0.0).sqrt();
+        let low = lows.into_iter().fold(f64::INFINITY, f64::min);
+        let high = highs.into_iter().fold(f64::NEG_INFINITY, f64::max);
         let range = if low <= high { (low, high) } else { (0.0, 0.0) };
-        Stats { values, count, range, mean: about + rest, deviation }
+        sample.values.sort_unstable_by(f64::total_cmp);
+        Stats { values, count, range, mean: about + rest, deviation, sample }
     }
 
     pub(crate) fn min_max(&self) -> (f64, f64) {
@@ -50,7 +98,7 @@ impl<I: Iterator<Item = f64> + Clone> Stats<I> {
         }
         let at = q * (self.count - 1) as f64;
         let (low, part) = (at.floor() as usize, at.fract());
-        let (a, b) = select(self.values.clone(), self.count, low);
+        let (a, b) = select(&self.values, self.count, &self.sample, low);
         a + part * (b - a)
     }
 
@@ -89,61 +137,49 @@ impl<I: Iterator<Item = f64> + Clone> Stats<I> {
 /// The value of this rank, counted from 0 in ascending order, and the next
 /// one; the last has itself as the next.
 ///
-/// A sample says between which two values they lie; one pass counts what is
+/// The sample says between which two values they lie; one pass counts what is
 /// below and takes out what is between, which is little. Where the sample has
-/// misled, the walk begins again with what it did not see in mind.
-fn select(values: impl Iterator<Item = f64> + Clone, count: usize, rank: usize) -> (f64, f64) {
-    /// A sample of this size leaves a few per cent of the values between.
-    const SAMPLE: usize = 4096;
-    let keys = values.map(key_of);
-    let step = count.div_ceil(SAMPLE).max(1);
-    let mut sample: Vec<u64> = keys.clone().step_by(step).collect();
-    sample.sort_unstable();
+/// misled, the walk begins again without it.
+fn select(
+    values: &(impl Iterator<Item = f64> + Clone),
+    count: usize,
+    sample: &Sample,
+    rank: usize,
+) -> (f64, f64) {
     // The rank in the sample is off by at most half the root of its size, by
     // one standard deviation; four of them are hardly ever exceeded.
-    let reach = 2 * sample.len().isqrt() + 1;
-    let at = rank / step;
-    let mut low = at.checked_sub(reach).map_or(0, |at| sample[at]);
-    let mut high = sample.get(at + 1 + reach).map_or(u64::MAX, |key| *key);
+    let reach = 2 * sample.values.len().isqrt() + 1;
+    let at = rank / sample.step;
+    let known = |at: Option<usize>| at.and_then(|at| sample.values.get(at)).copied();
+    let mut low = known(at.checked_sub(reach)).unwrap_or(f64::NEG_INFINITY);
+    let mut high = known(at.checked_add(1 + reach)).unwrap_or(f64::INFINITY);
+    let wanted = (rank + 1).min(count - 1);
     loop {
         let (mut below, mut lowest, mut highest) = (0, 0, 0);
         let mut between = Vec::new();
-        keys.clone().for_each(|key| {
-            if key > low && key < high {
-                between.push(key);
+        blocks(values.clone(), |block| {
+            for &x in block {
+                below += usize::from(x < low);
+                lowest += usize::from(x == low);
+                highest += usize::from(x == high);
             }
-            below += usize::from(key < low);
-            lowest += usize::from(key == low);
-            highest += usize::from(key == high && high != low);
+            between.extend(block.iter().copied().filter(|&x| x > low && x < high));
         });
-        let inside = lowest + between.len() + highest;
+        let highest = if low == high { 0 } else { highest };
         if rank < below {
-            (low, high) = (0, low);
-            continue;
+            (low, high) = (f64::NEG_INFINITY, low);
+        } else if wanted >= below + lowest + between.len() + highest {
+            let is_inside = rank < below + lowest + between.len() + highest;
+            (low, high) = (if is_inside { low } else { high }, f64::INFINITY);
+        } else {
+            between.sort_unstable_by(f64::total_cmp);
+            let of = |rank: usize| match (rank - below).checked_sub(lowest) {
+                None => low,
+                Some(at) => between.get(at).copied().unwrap_or(high),
+            };
+            return (of(rank), of(wanted));
         }
-        let wanted = (rank + 1).min(count - 1);
-        if wanted >= below + inside {
-            (low, high) = (if rank < below + inside { low } else { high }, u64::MAX);
-            continue;
-        }
-        between.sort_unstable();
-        let of = |rank: usize| match (rank - below).checked_sub(lowest) {
-            None => value_of(low),
-            Some(at) => value_of(between.get(at).copied().unwrap_or(high)),
-        };
-        return (of(rank), of(wanted));
     }
-}
-
-/// A whole number for a number: ascending as [`f64::total_cmp`] has it.
-fn key_of(x: f64) -> u64 {
-    let bits = x.to_bits();
-    if bits >> 63 == 1 { !bits } else { bits | 1 << 63 }
-}
-
-/// The number of [`key_of`].
-fn value_of(key: u64) -> f64 {
-    f64::from_bits(if key >> 63 == 1 { key & !(1 << 63) } else { !key })
 }
 
 #[cfg(test)]
@@ -169,7 +205,8 @@ mod tests {
             sorted.sort_by(f64::total_cmp);
             let rank = (at * values.len() as f64) as usize;
             let next = (rank + 1).min(values.len() - 1);
-            let found = select(values.iter().copied(), values.len(), rank);
+            let all = stats(&values);
+            let found = select(&all.values, values.len(), &all.sample, rank);
             prop_assert_eq!(found, (sorted[rank], sorted[next]));
         }
     }
@@ -178,7 +215,8 @@ mod tests {
     fn many_that_are_the_same_are_selected_from() {
         let mut values = vec![2.5; 100_000];
         values.extend([-1.0, 7.0, 9.0]);
-        let of = |rank| select(values.iter().copied(), values.len(), rank);
+        let all = stats(&values);
+        let of = |rank| select(&all.values, values.len(), &all.sample, rank);
         assert_eq!((of(0), of(1)), ((-1.0, 2.5), (2.5, 2.5)));
         assert_eq!((of(100_000), of(100_001)), ((2.5, 7.0), (7.0, 9.0)));
         assert_eq!(of(100_002), (9.0, 9.0));

@@ -4,7 +4,7 @@
 //! the values of the target columns decide between those that remain.
 
 use super::bind::Targets;
-use super::complaints::{Found, infinite_cells, text_cells, too_spread};
+use super::complaints::{Found, decimal_commas, infinite_cells, text_cells, too_spread};
 use super::labels::Labels;
 use super::names::list;
 use super::read::count;
@@ -271,6 +271,9 @@ impl Bound<'_> {
     }
 
     fn text_target(&self, column: &Column, text: &Text) -> Diagnostic {
+        if let Some(error) = decimal_commas(self.table, column, text) {
+            return error;
+        }
         let labels = Labels::of(column, self.kept);
         let mut message = format!("the target `{}` is to be a number, but holds text", column.name);
         let found = text_cells(self.table, column, text);
