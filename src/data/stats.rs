@@ -50,7 +50,7 @@ impl<I: Iterator<Item = f64> + Clone> Stats<I> {
         let mut sample = Sample { step, values: Vec::new() };
         // Sums of their own need not wait for each other.
         const LANES: usize = 4;
-        let mut count = 0;
+        let mut count = 0usize;
         let (mut sums, mut lows, mut highs) =
             ([0.0; LANES], [f64::INFINITY; LANES], [f64::NEG_INFINITY; LANES]);
         blocks(values.clone(), |block| {
