@@ -50,6 +50,7 @@ pub(super) fn fit_columns(
         let indicator = data.missing_indicator && missing > 0 && missing < train.len();
         let encoding = match (&column.values, kind) {
             (Values::Numbers(numbers), Kind::Number) => {
+                let numbers: &[f64] = numbers;
                 let values = train.iter().map(|&row| numbers[row as usize]);
                 fit_number(values, data).map(|number| Encoding::Number { number, indicator })
             }

@@ -40,6 +40,7 @@ impl Labels {
                     Values::Dates(_) => LabelKind::Date,
                     _ => LabelKind::Number,
                 };
+                let numbers: &[f64] = numbers;
                 // −0 and 0 compare equal, as a cell compares with a name:
                 // adding 0 turns one into the other.
                 let present = rows.iter().map(|&r| numbers[r as usize]).filter(|x| !x.is_nan());
@@ -51,9 +52,10 @@ impl Labels {
                 Labels { kind, names }
             }
             Values::Text(text) => {
+                let codes: &[u32] = &text.codes;
                 let mut present = vec![false; text.levels.len()];
                 for &row in rows {
-                    if let Some(p) = present.get_mut(text.codes[row as usize] as usize) {
+                    if let Some(p) = present.get_mut(codes[row as usize] as usize) {
                         *p = true;
                     }
                 }
@@ -105,6 +107,7 @@ impl Lookup {
     pub(crate) fn codes(&self, column: &Column, rows: &[u32]) -> Vec<u32> {
         match &column.values {
             Values::Numbers(numbers) | Values::Dates(numbers) => {
+                let numbers: &[f64] = numbers;
                 // Each number is put into words once.
                 let mut known: HashMap<u64, u32, RandomState> = HashMap::default();
                 let mut code = |x: f64| {
@@ -119,12 +122,10 @@ impl Lookup {
                     .iter()
                     .map(|level| self.get(level.as_bytes()).unwrap_or(Text::MISSING))
                     .collect();
+                let codes: &[u32] = &text.codes;
                 rows.iter()
                     .map(|&row| {
-                        of_level
-                            .get(text.codes[row as usize] as usize)
-                            .copied()
-                            .unwrap_or(Text::MISSING)
+                        of_level.get(codes[row as usize] as usize).copied().unwrap_or(Text::MISSING)
                     })
                     .collect()
             }

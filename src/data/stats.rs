@@ -33,55 +33,67 @@ fn blocks(values: impl Iterator<Item = f64>, mut visit: impl FnMut(&[f64])) {
     const BLOCK: usize = 1024;
     let mut block = [0.0; BLOCK];
     let mut n = 0;
-    values.for_each(|x| {
+    // A loop, and not a closure, keeps the count in a register.
+    for x in values {
         block[n % BLOCK] = x;
         n += usize::from(x.is_finite());
         if n == BLOCK {
             visit(&block);
             n = 0;
         }
-    });
+    }
     visit(&block[..n]);
+}
+
+/// Sums of their own need not wait for each other.
+const LANES: usize = 4;
+
+/// Adds each value of a block to one of several states, in turn.
+#[inline]
+fn by_lanes<T: Copy>(block: &[f64], lanes: &mut [T; LANES], add: impl Fn(T, f64) -> T) {
+    // Copies stay in registers.
+    let mut states = *lanes;
+    let (parts, rest) = block.as_chunks::<LANES>();
+    for part in parts {
+        for (state, &x) in states.iter_mut().zip(part) {
+            *state = add(*state, x);
+        }
+    }
+    for (state, &x) in states.iter_mut().zip(rest) {
+        *state = add(*state, x);
+    }
+    *lanes = states;
 }
 
 impl<I: Iterator<Item = f64> + Clone> Stats<I> {
     pub(crate) fn new(values: I) -> Self {
         let step = (values.size_hint().1.unwrap_or(0) / SAMPLE).max(1);
         let mut sample = Sample { step, values: Vec::new() };
-        // Sums of their own need not wait for each other.
-        const LANES: usize = 4;
         let mut count = 0usize;
-        let (mut sums, mut lows, mut highs) =
-            ([0.0; LANES], [f64::INFINITY; LANES], [f64::NEG_INFINITY; LANES]);
+        let mut lanes = [(0.0, f64::INFINITY, f64::NEG_INFINITY); LANES];
         blocks(values.clone(), |block| {
             let first = count.next_multiple_of(step) - count;
             sample.values.extend(block.iter().skip(first).step_by(step));
             count += block.len();
-            for part in block.chunks(LANES) {
-                for (lane, &x) in part.iter().enumerate() {
-                    sums[lane] += x;
-                    lows[lane] = if x < lows[lane] { x } else { lows[lane] };
-                    highs[lane] = if x > highs[lane] { x } else { highs[lane] };
-                }
-            }
+            by_lanes(block, &mut lanes, |(sum, low, high), x| {
+                (sum + x, if x < low { x } else { low }, if x > high { x } else { high })
+            });
         });
         let n = count.max(1) as f64;
-        let about = sums.iter().sum::<f64>() / n;
+        let about = lanes.iter().map(|(sum, ..)| sum).sum::<f64>() / n;
+        let low = lanes.iter().map(|(_, low, _)| *low).fold(f64::INFINITY, f64::min);
+        let high = lanes.iter().map(|(.., high)| *high).fold(f64::NEG_INFINITY, f64::max);
         // A second pass takes away what rounding left in a long sum.
-        let (mut rests, mut squares) = ([0.0; LANES], [0.0; LANES]);
+        let mut lanes = [(0.0, 0.0); LANES];
         blocks(values.clone(), |block| {
-            for part in block.chunks(LANES) {
-                for (lane, &x) in part.iter().enumerate() {
-                    let apart = x - about;
-                    rests[lane] += apart;
-                    squares[lane] += apart * apart;
-                }
-            }
+            by_lanes(block, &mut lanes, |(rest, squares), x| {
+                let apart = x - about;
+                (rest + apart, squares + apart * apart)
+            });
         });
-        let rest = rests.iter().sum::<f64>() / n;
-        let deviation = (squares.iter().sum::<f64>() / n - rest * rest).max(0.0).sqrt();
-        let low = lows.into_iter().fold(f64::INFINITY, f64::min);
-        let high = highs.into_iter().fold(f64::NEG_INFINITY, f64::max);
+        let rest = lanes.iter().map(|(rest, _)| rest).sum::<f64>() / n;
+        let squares = lanes.iter().map(|(_, squares)| squares).sum::<f64>() / n;
+        let deviation = (squares - rest * rest).max(0.0).sqrt();
         let range = if low <= high { (low, high) } else { (0.0, 0.0) };
         sample.values.sort_unstable_by(f64::total_cmp);
         Stats { values, count, range, mean: about + rest, deviation, sample }
@@ -158,11 +170,13 @@ fn select(
         let (mut below, mut lowest, mut highest) = (0, 0, 0);
         let mut between = Vec::new();
         blocks(values.clone(), |block| {
-            for &x in block {
-                below += usize::from(x < low);
-                lowest += usize::from(x == low);
-                highest += usize::from(x == high);
-            }
+            let counts = block.iter().fold((0, 0, 0), |(less, same, most), &x| {
+                let one = |is| usize::from(is);
+                (less + one(x < low), same + one(x == low), most + one(x == high))
+            });
+            below += counts.0;
+            lowest += counts.1;
+            highest += counts.2;
             between.extend(block.iter().copied().filter(|&x| x > low && x < high));
         });
         let highest = if low == high { 0 } else { highest };

@@ -191,6 +191,7 @@ impl Bound<'_> {
         if self.model.data.target_scale.is_none_or(|scale| scale == Scale::None) {
             for column in &self.columns {
                 let Values::Numbers(numbers) = &column.values else { continue };
+                let numbers: &[f64] = numbers;
                 let present = self.kept.iter().map(|&row| numbers[row as usize]);
                 let (low, high) = Stats::new(present).min_max();
                 if low >= 0.0 && high <= 1.0 {
@@ -226,7 +227,7 @@ impl Bound<'_> {
         let mut values = vec![0.0; self.kept.len() * self.columns.len()];
         for (i, column) in self.columns.iter().enumerate() {
             let numbers = match &column.values {
-                Values::Numbers(numbers) => numbers,
+                Values::Numbers(numbers) => &numbers[..],
                 Values::Text(text) => {
                     errors.push(self.text_target(column, text));
                     continue;
