@@ -98,21 +98,17 @@ impl Predict {
             }
             return;
         }
-        let split = plan.split_prediction(rows);
-        let shard_rows = rows.div_ceil(split.shards);
+        let (tile, shard_rows) = (plan.predict.tile, plan.prediction_shard(rows));
         let shard = |(features, out): (&[f32], &mut [f32])| {
             let mut arena = self.take_arena();
-            let tiles = (features.len() / plan.inputs).div_ceil(plan.predict.tile);
-            let tile_rows = (features.len() / plan.inputs).div_ceil(tiles);
-            for (features, out) in features
-                .chunks(tile_rows * plan.inputs)
-                .zip(out.chunks_mut(tile_rows * plan.outputs))
+            for (features, out) in
+                features.chunks(tile * plan.inputs).zip(out.chunks_mut(tile * plan.outputs))
             {
                 predict_tile(plan, &self.shared.parameters, features, &mut arena, out);
             }
             self.put_arena(arena);
         };
-        if parallel && split.shards > 1 {
+        if parallel && shard_rows < rows {
             features
                 .par_chunks(shard_rows * plan.inputs)
                 .zip(out.par_chunks_mut(shard_rows * plan.outputs))
