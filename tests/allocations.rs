@@ -5,6 +5,7 @@
 
 use mlpc::check::Limits;
 use mlpc::exec::{Batch, Executor, Predict, Rows, State, Targets};
+use mlpc::inputs::{Category, Embedding, Features, Layout};
 use mlpc::plan::{Plan, PlanOptions};
 use mlpc::train::initial_parameters;
 use mlpc_kernels::simd::Isa;
@@ -23,8 +24,23 @@ fn steps_and_predictions_do_not_allocate() {
         "input 20 -> dense 64 mish -> dense 3; loss huber; rmsprop momentum=0.5",
         "input 300 -> dense 700 relu -> dense 700 relu -> dense 1; adam",
     ];
-    for text in texts {
-        let network = mlpc::compile(text).unwrap().network(None, None, &Limits::default()).unwrap();
+    // Written out, gathered with a gradient a shard, and by outputs.
+    let categories = [(2, 1), (90, 3), (3000, 4)].map(|(levels, width)| {
+        let embedding = Embedding { name: "c".into(), width };
+        let one_hot = Category { levels, embedding: None };
+        let embedded = Category { levels, embedding: (levels > 2).then_some(embedding) };
+        Layout { dense: 3, categories: vec![one_hot, embedded] }
+    });
+    let gathered =
+        ["input auto -> dense 3 tanh -> dense 1", "input auto -> dense 30 relu -> dense 2"];
+    let cases = texts
+        .map(|text| (text, None))
+        .into_iter()
+        .chain(categories.iter().flat_map(|layout| gathered.map(|text| (text, Some(layout)))));
+    for (text, layout) in cases {
+        let model = mlpc::compile(text).unwrap();
+        let network = model.network(layout, None, &Limits::default()).unwrap();
+        let layout = network.layout();
         let plan = Plan::new(&network, PlanOptions::from_environment().unwrap());
         // The portable kernels hand layers beyond the cache to matrixmultiply,
         // which allocates its packing buffer at every call.
@@ -34,7 +50,11 @@ fn steps_and_predictions_do_not_allocate() {
         }
         assert!(!plan.to_string().contains("(matrixmultiply"));
         let rows = 600;
-        let features = vec![0.25; rows * network.inputs];
+        let dense = vec![0.25; rows * layout.dense];
+        let codes: Vec<u32> = (0..rows)
+            .flat_map(|row| layout.categories.iter().map(move |c| (row * 7 % c.levels) as u32))
+            .collect();
+        let features = Features { dense: &dense, codes: &codes };
         let values = vec![0.5; rows * network.outputs()];
         let classes = vec![1; rows];
         let targets = match plan.loss.kind.target() {
@@ -52,12 +72,9 @@ fn steps_and_predictions_do_not_allocate() {
             let mut work = |count: usize| {
                 for _ in 0..count {
                     for rows in [Rows::Range(0, 600), Rows::Numbers(&order[..77])] {
-                        executor.step(
-                            &mut state,
-                            Batch { features: (&features).into(), targets, rows },
-                        );
+                        executor.step(&mut state, Batch { features, targets, rows });
                     }
-                    predict.predict(&features, &mut out);
+                    predict.predict(features, &mut out);
                 }
             };
             // The first calls fill the pool of arenas, and a thread's first

@@ -109,22 +109,19 @@ impl Predict {
             }
             return;
         }
-        let split = plan.split_prediction(rows);
-        let shard_rows = rows.div_ceil(split.shards);
+        let (tile, shard_rows) = (plan.predict.tile, plan.prediction_shard(rows));
         let shard = |(index, out): (usize, &mut [f32])| {
             let first = index * shard_rows;
             let mut memory = self.take_memory();
-            let rows = out.len() / plan.outputs;
-            let tile_rows = rows.div_ceil(rows.div_ceil(plan.predict.tile));
-            for (index, out) in out.chunks_mut(tile_rows * plan.outputs).enumerate() {
-                let first = first + index * tile_rows;
+            for (index, out) in out.chunks_mut(tile * plan.outputs).enumerate() {
+                let first = first + index * tile;
                 let rows = first..first + out.len() / plan.outputs;
                 let features = features.rows(&plan.layout, rows);
                 predict_tile(plan, &self.shared.parameters, features, &mut memory, out);
             }
             self.put_memory(memory);
         };
-        if parallel && split.shards > 1 {
+        if parallel && shard_rows < rows {
             out.par_chunks_mut(shard_rows * plan.outputs).enumerate().for_each(shard);
         } else {
             out.chunks_mut(shard_rows * plan.outputs).enumerate().for_each(shard);

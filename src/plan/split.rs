@@ -29,8 +29,8 @@ const SHARD_ROWS: usize = 128;
 /// The same where a layer has more weights than the cache takes.
 const SHARD_ROWS_LARGE: usize = 256;
 
-/// Operations of a shard at the least, for narrow nets: their tiles cost more
-/// beside their work.
+/// Operations of a shard at the least: tiles of narrow nets cost more beside
+/// their work.
 const SHARD_FLOPS: f64 = 1.0e6;
 
 /// Shards at the most: each has an arena and a gradient of its own.
@@ -131,11 +131,16 @@ impl Plan {
         if self.is_large() { SHARD_ROWS_LARGE } else { SHARD_ROWS }
     }
 
-    /// How rows to predict are cut: into shards of a few tiles.
-    pub fn split_prediction(&self, rows: usize) -> Split {
-        let flops = 2.0 * self.work as f64 * rows as f64;
-        let shards = if flops < PARALLEL_FLOPS { 1 } else { (rows / self.predict.tile).max(1) };
-        self.predict.split(rows, shards)
+    /// Rows of a shard of so many rows to predict: whole tiles, since an even
+    /// share of the rows seldom fills its vectors, and enough of them to be
+    /// worth handing over.
+    pub fn prediction_shard(&self, rows: usize) -> usize {
+        let row = 2.0 * self.work as f64;
+        let tile = self.predict.tile;
+        match row * rows as f64 >= PARALLEL_FLOPS {
+            true => ((SHARD_FLOPS / row) as usize).max(1).next_multiple_of(tile),
+            false => rows.next_multiple_of(tile),
+        }
     }
 
     /// How a training batch of so many rows is cut, and why, in a line.
