@@ -1,6 +1,6 @@
 #!/bin/sh
-# Times tables: reading, predicting and a whole run, beside pandas, polars,
-# scikit-learn, PyTorch and onnxruntime.
+# Times tables: reading, predicting and a whole run, beside pandas, polars and
+# scikit-learn.
 #
 #   docs/tables.sh FOLDER HOUSING.csv
 #
