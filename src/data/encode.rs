@@ -550,7 +550,9 @@ mod tests {
         let encoder = Encoder::new(schema, "new.csv", rows.header())?;
         let batch = rows.next_batch()?.unwrap();
         let encoded = encoder.encode_labelled(&batch)?;
-        assert_eq!(encoded.codes.len(), encoded.rows.len() * 2);
+        let (rows, layout) = (encoded.rows.len(), schema.layout());
+        assert_eq!(encoded.dense.len(), rows * layout.dense);
+        assert_eq!(encoded.codes.len(), rows * layout.categories.len());
         Ok((encoded.targets, encoder.notes(&encoded.tally)))
     }
 
