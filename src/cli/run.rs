@@ -295,7 +295,8 @@ fn metrics(predict: &Predict, dataset: &Dataset, part: &Part<'_>) -> Metrics {
     let (mut dense, mut codes) = (Vec::new(), Vec::new());
     let mut predictions = Vec::new();
     for rows in part.rows.chunks(BLOCK) {
-        (dense.clear(), codes.clear());
+        dense.clear();
+        codes.clear();
         for &row in rows {
             let row = part.features().rows(&layout, row as usize..row as usize + 1);
             dense.extend_from_slice(row.dense);

@@ -192,7 +192,8 @@ pub fn mean_loss(plan: &Plan, parameters: &[f32], batch: Batch<'_>) -> f64 {
     for start in (0..rows).step_by(program.tile) {
         let places = start..rows.min(start + program.tile);
         let predictions = &mut predictions[..places.len() * plan.outputs];
-        (dense.clear(), codes.clear());
+        dense.clear();
+        codes.clear();
         for place in places.clone() {
             let row = batch.rows.at(place);
             let row = batch.features.rows(&plan.layout, row..row + 1);
