@@ -5,6 +5,7 @@
 
 use mlpc::check::Limits;
 use mlpc::check::model::Network;
+use mlpc::inputs::{Category, Embedding, Layout};
 use mlpc::ir::lower;
 use mlpc::plan::{Plan, PlanOptions};
 use mlpc_kernels::simd::Isa;
@@ -51,6 +52,31 @@ fn softmax_and_cross_entropy_are_one_step() {
 fn a_single_layer_has_no_input_gradient() {
     let text = "input 5 -> dense 1 bias=false; loss mae; sgd 0.1 momentum=0.9";
     insta::assert_snapshot!(plan(text, true));
+}
+
+#[test]
+fn categories_are_gathered_and_embeddings_are_inputs() {
+    let embedding = Embedding { name: "town".into(), width: 8 };
+    let layout = Layout {
+        dense: 3,
+        categories: vec![
+            Category { levels: 5000, embedding: None },
+            Category { levels: 100, embedding: Some(embedding) },
+            Category { levels: 2, embedding: None },
+        ],
+    };
+    let model = mlpc::compile("input auto -> dense 64 relu -> dense 1; adam").unwrap();
+    let network = model.network(Some(&layout), None, &Limits::default()).unwrap();
+    let options = PlanOptions { isa: Isa::Portable, fuse: true };
+    let plan = Plan::new(&network, options).to_string();
+    insta::assert_snapshot!(format!("{}\n{plan}", lower(&network)));
+    // A small network takes them written out.
+    let model = mlpc::compile("input auto -> dense 16 relu -> dense 1; adam").unwrap();
+    let layout = Layout { categories: layout.categories[2..].to_vec(), ..layout };
+    let network = model.network(Some(&layout), None, &Limits::default()).unwrap();
+    let plan = Plan::new(&network, options).to_string();
+    let why = "1 category of 2 levels: written out as inputs, the network is small\n";
+    assert!(plan.contains(why), "{plan}");
 }
 
 #[test]

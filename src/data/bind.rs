@@ -316,7 +316,8 @@ fn size(bytes: f64) -> String {
         .into_iter()
         .find(|(unit, _)| bytes >= *unit as f64)
         .unwrap_or((1, "bytes"));
-    format!("{:.1} {name}", bytes / unit as f64)
+    let digits = usize::from(unit > 1);
+    format!("{:.digits$} {name}", bytes / unit as f64)
 }
 
 /// Rows that are encoded by one thread at a time, and by all of them before

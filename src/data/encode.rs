@@ -510,6 +510,13 @@ mod tests {
                 let batch = rows.next_batch().unwrap().unwrap();
                 let by_row = encoder.run(&batch, false).unwrap();
                 assert_eq!(encoder.by_column(&batch).unwrap(), by_row);
+                #[cfg(feature = "columnar")]
+                {
+                    let typed = table(text);
+                    let columns = typed.columns.into_iter().map(|column| column.values).collect();
+                    let typed = Batch::of_columns(typed.lines, columns);
+                    assert_eq!(encoder.by_column(&typed), encoder.run(&typed, false).ok());
+                }
             }
             let mut wrong = batches("n,d,c,k\n1,2024-01-01,a,1\n1,never,a,1\n").unwrap();
             let encoder = Encoder::new(&trained.schema, "new.csv", wrong.header()).unwrap();
@@ -576,7 +583,9 @@ mod tests {
         let encoder = Encoder::new(schema, "new.csv", rows.header())?;
         let batch = rows.next_batch()?.unwrap();
         let encoded = encoder.encode_labelled(&batch)?;
-        assert_eq!(encoded.codes.len(), encoded.rows.len() * schema.layout().categories.len());
+        let (rows, layout) = (encoded.rows.len(), schema.layout());
+        assert_eq!(encoded.dense.len(), rows * layout.dense);
+        assert_eq!(encoded.codes.len(), rows * layout.categories.len());
         Ok((encoded.targets, encoder.notes(&encoded.tally)))
     }
 
