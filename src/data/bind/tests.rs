@@ -308,7 +308,7 @@ fn encoded_size_is_checked_first() {
     }
     let error = Dataset::bind_within(&table(&text), &regression(Data::default()), 300);
     assert_snapshot!(rendered(&error.unwrap_err()), @r#"
-    error[E205]: the inputs of 100 rows would take 400.0 bytes; the limit is 300.0 bytes
+    error[E205]: the inputs of 100 rows would take 400 bytes; the limit is 300 bytes
     --> t.csv
      = help: use a part of the rows (`--limit`), or leave columns out with `data drop=`
     "#);
