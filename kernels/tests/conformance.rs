@@ -30,7 +30,8 @@ use mlpc_kernels::loss::LossKind;
 use mlpc_kernels::optim::OptimizerKind;
 use mlpc_kernels::simd::Isa;
 use mlpc_kernels::table::{
-    Accuracy, Data, Move, Operation, Placement, Row, SPECIAL, Setting, Size, noise, rows, ulps,
+    Accuracy, Data, Move, Network, Operation, Placement, Row, SPECIAL, Setting, Size, noise, rows,
+    ulps,
 };
 use mlpc_kernels::unary::{Bound, SlopeFrom, Unary};
 use std::collections::HashSet;
@@ -85,7 +86,7 @@ fn rows_of_an_isa() -> usize {
         _ => 3,
     };
     let products: usize = Algorithm::ALL.iter().map(products).sum();
-    let others = 4 + Move::ALL.len(); // multiply, sum_features, gather, scatter
+    let others = 4 + Move::ALL.len() + Network::ALL.len(); // multiply, sum_features, gather, scatter
     unary + losses + softmax + OptimizerKind::ALL.len() + products + others
 }
 

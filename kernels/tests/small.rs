@@ -7,6 +7,7 @@ use mlpc_kernels::loss::{Loss, LossKind};
 use mlpc_kernels::simd::Isa;
 use mlpc_kernels::single::Ending;
 use mlpc_kernels::small::{Batch, Layer, MOST_ROWS, Net, Targets};
+use mlpc_kernels::table::oracle;
 use mlpc_kernels::unary::Unary;
 
 fn isas() -> impl Iterator<Item = Isa> {
@@ -54,74 +55,6 @@ fn network(noise: &mut Noise) -> (Vec<Layer>, Loss) {
         loss.hyper[0] = 0.1;
     }
     (layers, loss)
-}
-
-/// The oracle: one row forward and backward, added to `gradient`. Returns the
-/// outputs and the loss; `target` is a value an output, for classes the share
-/// of each.
-fn row(
-    layers: &[Layer],
-    loss: &Loss,
-    parameters: &[f64],
-    x: &[f64],
-    target: &[f64],
-    gradient: &mut [f64],
-) -> (Vec<f64>, f64) {
-    let mut offset = 0;
-    // Of every layer: where its parameters begin, x, z, y.
-    let mut kept = Vec::new();
-    let mut x = x.to_vec();
-    for layer in layers {
-        let weights = offset;
-        let bias = weights + layer.inputs * layer.outputs;
-        offset = bias + if layer.bias { layer.outputs } else { 0 };
-        let sum = |o: usize| {
-            let products: f64 =
-                (0..layer.inputs).map(|i| parameters[weights + o * layer.inputs + i] * x[i]).sum();
-            products + if layer.bias { parameters[bias + o] } else { 0.0 }
-        };
-        let z: Vec<f64> = (0..layer.outputs).map(sum).collect();
-        let y: Vec<f64> = match layer.ending {
-            Ending::Unary(f) => z.iter().map(|&z| f.oracle(z)).collect(),
-            Ending::Softmax => {
-                let total: f64 = z.iter().map(|z| z.exp()).sum();
-                z.iter().map(|z| z.exp() / total).collect()
-            }
-        };
-        kept.push((weights, bias, x, z));
-        x = y;
-    }
-    let prediction = x;
-    let (mut d, value): (Vec<f64>, f64) = match loss.kind {
-        // Already by z.
-        LossKind::CrossEntropy => {
-            let pairs = || prediction.iter().zip(target);
-            (pairs().map(|(p, t)| p - t).collect(), pairs().map(|(p, t)| -t * p.ln()).sum())
-        }
-        _ => {
-            let each: Vec<(f64, f64)> =
-                prediction.iter().zip(target).map(|(&p, &t)| loss.oracle(p, t)).collect();
-            (each.iter().map(|e| e.1).collect(), each.iter().map(|e| e.0).sum())
-        }
-    };
-    for (layer, (weights, bias, x, z)) in layers.iter().zip(&kept).rev() {
-        if let Ending::Unary(f) = layer.ending {
-            d.iter_mut().zip(z).for_each(|(d, &z)| *d *= f.oracle_slope(z));
-        }
-        let mut before = vec![0.0; layer.inputs];
-        for (o, d) in d.iter().enumerate() {
-            for i in 0..layer.inputs {
-                let at = weights + o * layer.inputs + i;
-                gradient[at] += d * x[i];
-                before[i] += d * parameters[at];
-            }
-            if layer.bias {
-                gradient[bias + o] += d;
-            }
-        }
-        d = before;
-    }
-    (prediction, value)
 }
 
 fn wide(x: &[f32]) -> Vec<f64> {
@@ -190,7 +123,7 @@ fn gradients_agree_with_plain_code() {
                 let at = pick.row(place);
                 let x = wide(&table.features[at * net.inputs()..(at + 1) * net.inputs()]);
                 let target = table.target(&loss, outputs, at);
-                total += row(&layers, &loss, &exact_parameters, &x, &target, &mut exact).1;
+                total += oracle(&layers, &loss, &exact_parameters, &x, &target, &mut exact).1;
             }
             let ours = net.gradient(isa, &parameters, &batch, scale, &mut gradient);
             assert!((ours - total).abs() <= 1e-5 * total.abs().max(1.0), "{what}: {ours} {total}");
@@ -228,7 +161,7 @@ fn predictions_agree_with_plain_code() {
             let each = features.chunks_exact(net.inputs()).zip(out.chunks_exact(net.outputs()));
             for (x, ours) in each {
                 let exact =
-                    row(&layers, &loss, &wide(&parameters), &wide(x), &target, &mut unused).0;
+                    oracle(&layers, &loss, &wide(&parameters), &wide(x), &target, &mut unused).0;
                 for (o, e) in ours.iter().zip(exact) {
                     let d = (f64::from(*o) - e).abs();
                     assert!(d <= 1e-5 * (1.0 + e.abs()), "{isa}, {rows} rows, {layers:?}: {o} {e}");

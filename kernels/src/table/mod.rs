@@ -30,12 +30,14 @@ mod gathers;
 mod inputs;
 mod layouts;
 mod losses;
+mod networks;
 mod optimizers;
 mod products;
 
 pub use accuracy::{Accuracy, Mismatch, ulps};
 pub use inputs::{Buffer, Data, Placement, SPECIAL, Setting, noise};
 pub use layouts::Move;
+pub use networks::{Network, oracle};
 pub use products::Product;
 
 use crate::gemm::Algorithm;
@@ -76,6 +78,8 @@ pub enum Operation {
     Move(Move),
     /// [`crate::layout::sum_features`]
     SumFeatures,
+    /// A whole network in one call.
+    Network(Network),
     /// Rows of a table into a tile: [`crate::gather::gather`].
     Gather,
     /// Rows onto those of a table: [`crate::gather::scatter`].
@@ -108,6 +112,7 @@ impl Operation {
         all.extend(Product::ALL.map(Operation::Product));
         all.extend(Move::ALL.map(Operation::Move));
         all.extend([Operation::SumFeatures, Operation::Gather, Operation::Scatter]);
+        all.extend(Network::ALL.map(Operation::Network));
         all
     }
 
@@ -128,6 +133,7 @@ impl Operation {
             Operation::Product(product) => product.name().to_owned(),
             Operation::Move(of) => of.name().to_owned(),
             Operation::SumFeatures => "sum_features".to_owned(),
+            Operation::Network(of) => of.name().to_owned(),
             Operation::Gather => "gather".to_owned(),
             Operation::Scatter => "scatter".to_owned(),
         }
@@ -225,7 +231,9 @@ impl Row {
             | Operation::Gather => 2,
             Operation::Product(Product::Forward) => 2,
             Operation::Product(Product::InputGradient) => 1,
-            Operation::Product(Product::WeightGradient) | Operation::Update(_) => 3,
+            Operation::Product(Product::WeightGradient)
+            | Operation::Update(_)
+            | Operation::Network(_) => 3,
             _ => 1,
         }
     }
@@ -239,6 +247,7 @@ impl Row {
             | Operation::Multiply => vec![Size::Elements(4096)],
             Operation::Update(_) => vec![Size::Elements(16_384)],
             Operation::Product(_) => products::sizes(self.algorithm),
+            Operation::Network(of) => of.sizes(),
             Operation::Move(_) | Operation::Gather | Operation::Scatter => {
                 vec![Size::Tile { features: 64, width: 256, rows: 256, panel: 16 }]
             }
@@ -264,6 +273,7 @@ impl Row {
             | Operation::Slope(_)
             | Operation::Multiply
             | Operation::Update(_) => vec![Size::Elements(n)],
+            Operation::Network(of) => of.edge_sizes(n),
             Operation::Product(_) => vec![
                 Size::Layer { inputs: n, outputs: 5, rows: 17 },
                 Size::Layer { inputs: 3, outputs: n, rows: 33 },
@@ -292,8 +302,8 @@ impl Row {
         }
     }
 
-    /// Elements of a run, or floating-point operations (a multiply-add is
-    /// two), as [`Row::unit`] counts.
+    /// Elements of a run, of a network rows, or floating-point operations (a
+    /// multiply-add is two), as [`Row::unit`] counts.
     ///
     /// # Panics
     /// Where the size is of another kind of operation.
@@ -302,6 +312,7 @@ impl Row {
             Size::Elements(n) => n as f64,
             Size::Tile { features, rows, .. } => (features * rows) as f64,
             Size::Layer { inputs, outputs, rows } => 2.0 * (inputs * outputs * rows) as f64,
+            Size::Network { rows, .. } => rows as f64,
         }
     }
 
@@ -353,6 +364,9 @@ impl Row {
             (Operation::Move(of), Size::Tile { .. }) => {
                 Box::new(layouts::Moved::new(of, isa, size, setting))
             }
+            (Operation::Network(of), Size::Network { .. }) => {
+                Box::new(networks::OfNetwork::new(of, isa, size, setting))
+            }
             (Operation::SumFeatures, Size::Tile { .. }) => {
                 Box::new(layouts::SumFeatures::new(isa, size, setting))
             }
@@ -392,6 +406,17 @@ pub enum Size {
         /// Rows of the tile.
         rows: usize,
     },
+    /// A network with one hidden layer.
+    Network {
+        /// Features that go in.
+        inputs: usize,
+        /// Features of the hidden layer.
+        hidden: usize,
+        /// Features that come out.
+        outputs: usize,
+        /// Rows.
+        rows: usize,
+    },
 }
 
 impl fmt::Display for Size {
@@ -408,6 +433,9 @@ impl fmt::Display for Size {
                 if panel < width { write!(f, "/{panel}") } else { Ok(()) }
             }
             Size::Layer { inputs, outputs, rows } => write!(f, "{inputs}-{outputs}x{rows}"),
+            Size::Network { inputs, hidden, outputs, rows } => {
+                write!(f, "{inputs}-{hidden}-{outputs}x{rows}")
+            }
         }
     }
 }

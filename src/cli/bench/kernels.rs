@@ -70,7 +70,7 @@ pub(super) fn run(
     let width = available.iter().map(|row| row.name().len()).max().unwrap_or(0);
     if shown {
         context
-            .say("ns: nanoseconds an element; error: the largest, as a share of what is allowed");
+            .say("ns: nanoseconds an element, of a network a row; error: the largest, as a share of what is allowed");
         writeln!(out, "{:width$}  {:>12}  {:>9}         error", "kernel", "size", "speed")?;
     }
     let mut checked = 0;
