@@ -55,8 +55,8 @@ fn what_is_chosen_is_said() {
         "# `name` has another value in every row: left out.\n",
         "# `age` is missing in 34 rows: the median takes its place, and one more input says where.\n",
         "\ndata target=bought drop=id,name missing_indicator=true\n",
-        "\ninput auto -> dense 64 relu -> dense 1 sigmoid\nloss bce\nadam 0.001\n",
-        "\ntrain epochs=300 batch=16 validation=0.2 patience=40 seed=42\n",
+        "\ninput auto -> dense 64 tanh -> dense 1 sigmoid\nloss bce\nadamw 0.001 weight_decay=0.1\n",
+        "\ntrain epochs=200 batch=16 seed=42\n",
     ] {
         assert!(text.contains(part), "{part:?} is not in\n{text}");
     }
@@ -105,11 +105,26 @@ fn targets_that_cannot_be_predicted() {
     assert!(refused("y\n1\n2\n3\n", &["y"]).contains("no column is left"));
 }
 
+/// The draft for so many rows of two numbers.
+fn of_size(rows: usize, target: fn(usize) -> usize) -> String {
+    let mut csv = String::from("a,b,y\n");
+    for i in 0..rows {
+        let _ = writeln!(csv, "{},{},{}", i * 7919 % 10_007, i % 13, target(i));
+    }
+    text(&csv, &["y"])
+}
+
 #[test]
-fn the_examples_have_sizes_of_their_own() {
+fn the_size_of_the_table_decides_the_training() {
     let read = |name: &str| Table::read(&Path::new("examples").join(name)).unwrap();
     let few = draft(&read("xor.csv"), &["y".to_owned()]).unwrap();
     assert!(!few.contains("validation="), "four rows are all needed: {few}");
     let iris = draft(&read("iris.csv"), &["species".to_owned()]).unwrap();
-    assert!(iris.contains("validation=0.2") && iris.contains("patience="), "{iris}");
+    assert!(!iris.contains("validation=") && !iris.contains("label_smoothing="), "{iris}");
+    let classes = of_size(2_000, |i| i % 5);
+    assert!(classes.contains("validation=0.1 patience=30"), "{classes}");
+    assert!(classes.contains("loss cross_entropy label_smoothing=0.1\n"), "{classes}");
+    let numbers = of_size(20_000, |i| i * i % 1013);
+    assert!(numbers.contains("dense 128 relu -> dense 64 relu"), "{numbers}");
+    assert!(numbers.contains("loss mse\n"), "{numbers}");
 }

@@ -217,3 +217,24 @@ fn a_damaged_cache_is_made_again() {
     assert_eq!(Table::load(vec![text()], &limited).unwrap().rows(), 1);
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 3);
 }
+
+/// A file of typed columns that was cut short is told from a whole one,
+/// wherever it was cut.
+#[test]
+fn files_that_are_cut_short() {
+    let rows = 0..200;
+    let written = Written {
+        numbers: rows.clone().map(|i| Some(f64::from(i) * 0.5)).collect(),
+        texts: rows.clone().map(|i| format!("text {}", i % 7)).collect(),
+        truths: rows.clone().map(|i| Some(i % 2 == 0)).collect(),
+        dates: rows.map(|i| Some(i64::from(i) * 86_400_000_000)).collect(),
+    };
+    for whole in [written.parquet(), written.arrow()] {
+        assert!(Table::load(vec![input(whole.clone())], &ReadOptions::default()).is_ok());
+        for cut in [8, 12, whole.len() / 3, whole.len() / 2, whole.len() - 9, whole.len() - 1] {
+            let found = Table::load(vec![input(whole[..cut].to_vec())], &ReadOptions::default());
+            let errors = found.expect_err("a part of a file").to_string();
+            assert!(errors.contains("cut short: get it again"), "cut at {cut}: {errors}");
+        }
+    }
+}

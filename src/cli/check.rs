@@ -55,8 +55,9 @@ fn check(args: &Args, context: &Context) -> Result<Vec<String>, Failure> {
     let network = match args.data.as_slice() {
         [] => model.network(None, None, &super::limits()).ok(),
         paths => {
-            let table = source::table(paths, &args.read, &args.machine.pool()?)?;
-            let dataset = Dataset::bind(&table, &model)?;
+            let pool = args.machine.pool()?;
+            let table = source::table(paths, &args.read, &pool)?;
+            let dataset = pool.install(|| Dataset::bind(&table, &model))?;
             context.say(format!("{}: {} rows", table.source, table.rows()));
             lines.extend(table.notes.iter().map(|note| format!("note: {note}")));
             lines.extend(describe_table(&table, &dataset.schema, &model.data));

@@ -9,6 +9,7 @@ use mlpc::file::write_atomically;
 use rayon::prelude::*;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::sync_channel;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -42,7 +43,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let notes = pool.install(|| -> Result<Vec<String>, Failure> {
         let rows = source::batches(&args.data, &args.read)?;
         let Some(output) = &args.output else {
-            return Ok(work.stream(rows, io::stdout().lock())?);
+            return Ok(work.stream(rows, io::stdout())?);
         };
         // An error in the data is carried past the writer, which knows only
         // errors of writing.
@@ -115,7 +116,11 @@ struct Work<'a> {
 impl Work<'_> {
     /// Reads, predicts and writes batch by batch, in order; returns what the
     /// user should know.
-    fn stream(&self, mut batches: Batches, mut out: impl Write) -> Result<Vec<String>, Stopped> {
+    fn stream(
+        &self,
+        mut batches: Batches,
+        mut out: impl Write + Send,
+    ) -> Result<Vec<String>, Stopped> {
         let encoder = Encoder::new(self.schema, batches.source(), batches.header())?;
         let encoder = encoder.on_bad_row(self.args.read.bad_row());
         let header = batches.header();
@@ -150,29 +155,59 @@ impl Work<'_> {
 }
 
 /// Runs `work` on every batch, on the threads of the current pool, and `done`
-/// on the results, in the order of the rows. Memory stays constant.
+/// on the results, in the order of the rows, on a thread of its own: writing
+/// waits for nobody, and nobody for it. Memory stays constant.
 pub(super) fn stream<T: Send, E: From<Diagnostics> + Send>(
     batches: &mut Batches,
     work: impl Fn(&Batch) -> Result<T, E> + Sync,
-    mut done: impl FnMut(T) -> Result<(), E>,
+    mut done: impl FnMut(T) -> Result<(), E> + Send,
 ) -> Result<(), E> {
     let most = 4 * rayon::current_num_threads();
-    loop {
-        let pieces = batches.next_pieces(most)?;
-        if pieces.is_empty() {
-            return Ok(());
-        }
-        let one = |piece: Piece| -> Result<(u64, T), E> {
-            let scanned = piece.scan();
-            let bad_rows = scanned.bad_rows;
-            let batch = scanned.into_batch()?;
-            Ok((bad_rows, work(&batch)?))
+    let one = |piece: Piece| -> Result<(u64, T), E> {
+        let scanned = piece.scan();
+        let bad_rows = scanned.bad_rows;
+        let batch = scanned.into_batch()?;
+        Ok((bad_rows, work(&batch)?))
+    };
+    std::thread::scope(|scope| {
+        let (sender, receiver) = sync_channel::<Vec<T>>(1);
+        let last = scope.spawn(move || receiver.into_iter().flatten().try_for_each(&mut done));
+        let read = loop {
+            let pieces = match batches.next_pieces(most) {
+                Ok(pieces) if pieces.is_empty() => break Ok(()),
+                Ok(pieces) => pieces,
+                Err(errors) => break Err(errors.into()),
+            };
+            let results: Vec<Result<(u64, T), E>> = pieces.into_par_iter().map(one).collect();
+            // What comes before an error is still done.
+            let mut good = Vec::with_capacity(results.len());
+            let mut failed = None;
+            for result in results {
+                match result {
+                    Ok((bad_rows, result)) => {
+                        batches.count_bad_rows(bad_rows);
+                        good.push(result);
+                    }
+                    Err(error) => {
+                        failed = Some(error);
+                        break;
+                    }
+                }
+            }
+            // A receiver that is gone has an error to tell.
+            let gone = sender.send(good).is_err();
+            if let Some(error) = failed {
+                break Err(error);
+            }
+            if gone {
+                break Ok(());
+            }
         };
-        let results: Vec<Result<(u64, T), E>> = pieces.into_par_iter().map(one).collect();
-        for result in results {
-            let (bad_rows, result) = result?;
-            batches.count_bad_rows(bad_rows);
-            done(result)?;
+        drop(sender);
+        match last.join() {
+            // An error of writing came first.
+            Ok(written) => written.and(read),
+            Err(panic) => std::panic::resume_unwind(panic),
         }
-    }
+    })
 }

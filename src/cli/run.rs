@@ -62,7 +62,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let output = args.output.clone().unwrap_or_else(|| args.model.with_extension("safetensors"));
     let pool = args.machine.pool()?;
     let table = source::table(&args.data, &args.read, &pool)?;
-    let dataset = Dataset::bind(&table, &model)?;
+    let dataset = pool.install(|| Dataset::bind(&table, &model))?;
     let part =
         |file: &Option<PathBuf>, rows| Part::of(file.as_deref(), &dataset, rows, &args.read, &pool);
     let validation = part(&args.validation, &dataset.validation)?;

@@ -50,11 +50,17 @@ pub(crate) struct TextColumn<'a> {
 }
 
 impl<'a> TextColumn<'a> {
-    /// The cell of each row.
-    pub(crate) fn cells(self) -> impl Iterator<Item = &'a [u8]> {
+    /// The bytes that the cells are in, and where each row's starts and ends.
+    pub(crate) fn places(self) -> (&'a [u8], impl Iterator<Item = (usize, usize)>) {
         let (first, fields) = (self.field.min(self.ranges.len()), self.fields);
         let ranges = self.ranges[first..].iter().step_by(fields);
-        ranges.map(move |&(start, end)| &self.bytes[start as usize..end as usize])
+        (self.bytes, ranges.map(|&(start, end)| (start as usize, end as usize)))
+    }
+
+    /// The cell of each row.
+    pub(crate) fn cells(self) -> impl Iterator<Item = &'a [u8]> {
+        let (bytes, places) = self.places();
+        places.map(move |(start, end)| &bytes[start..end])
     }
 }
 

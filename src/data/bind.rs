@@ -10,14 +10,15 @@ use super::fit::{Kind, fit_columns, left_out};
 use super::names::list;
 use super::read::{count, no_room};
 use super::roles::Roles;
-use super::schema::{Encoding, InputColumn, Number, Schema, Target};
+use super::schema::{Category, Encoding, InputColumn, Number, Schema, Target};
 use super::split::{self, Parts, too_few};
-use super::table::{Table, Text, Values};
+use super::table::{Column, Table, Text, Values};
 use super::target;
 use crate::check::model::{Data, Missing, Model, Width};
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::inputs::{self, Features, Layout};
 use crate::syntax::name_text;
+use rayon::prelude::*;
 
 /// The bytes that the encoded inputs may take where the caller sets no limit.
 pub const DEFAULT_LIMIT: u64 = 16 << 30;
@@ -79,6 +80,7 @@ impl Targets {
 
 impl Dataset {
     /// Binds a table to a model, with at most [`DEFAULT_LIMIT`] bytes of inputs.
+    /// Work is done on the threads of the current rayon pool.
     pub fn bind(table: &Table, model: &Model) -> Result<Dataset, Diagnostics> {
         Dataset::bind_within(table, model, DEFAULT_LIMIT)
     }
@@ -318,6 +320,10 @@ fn size(bytes: f64) -> String {
     format!("{:.digits$} {name}", bytes / unit as f64)
 }
 
+/// Rows that are encoded by one thread at a time, and by all of them before
+/// they are written.
+const ROWS: (usize, usize) = (1 << 10, 1 << 14);
+
 /// Encodes the kept rows: numbers, and codes. `from` says the table's column of
 /// each input column.
 fn encode(
@@ -327,38 +333,10 @@ fn encode(
     kept: &[u32],
     notes: &mut Vec<String>,
 ) -> Result<(Buffer<f32>, Buffer<u32>), Diagnostics> {
-    /// The cells of a column, ready to be written.
-    enum Cells<'a> {
-        Number { values: &'a [f64], number: &'a Number, indicator: bool },
-        Date { seconds: &'a [f64], parts: &'a [(DatePart, Number)], indicator: bool },
-    }
-    let Layout { dense: width, categories } = schema.layout();
-    let mut columns = Vec::with_capacity(schema.columns.len());
-    // For each category the code of each kept row.
-    let mut codes: Vec<Vec<u32>> = Vec::with_capacity(categories.len());
-    for ((input, start), &i) in schema.columns.iter().zip(schema.starts()).zip(from) {
-        let column = &table.columns[i];
-        let cells = match (&input.encoding, &column.values) {
-            (Encoding::Category(category), _) => {
-                let mut of_rows = category.lookup().codes(column, kept);
-                let mut unseen = 0;
-                let rows = of_rows.iter_mut().zip(kept);
-                for (code, &row) in rows.filter(|(code, _)| **code == Text::MISSING) {
-                    let (other, is_unseen) = category.other(column.is_missing(row as usize));
-                    *code = other.unwrap_or(inputs::NONE);
-                    unseen += usize::from(is_unseen);
-                }
-                if unseen > 0 {
-                    notes.push(format!(
-                        "`{}` has {} in rows held out that training has not seen: {}",
-                        input.name,
-                        count(unseen, "value"),
-                        category.fate()
-                    ));
-                }
-                codes.push(of_rows);
-                continue;
-            }
+    let inputs = || schema.columns.iter().zip(schema.starts()).zip(from);
+    let numbers = inputs().filter_map(|((input, start), &i)| {
+        let cells = match (&input.encoding, &table.columns[i].values) {
+            (Encoding::Category(_), _) => return None,
             (Encoding::Number { number, indicator }, Values::Numbers(values)) => {
                 Cells::Number { values, number, indicator: *indicator }
             }
@@ -367,70 +345,208 @@ fn encode(
             }
             _ => unreachable!("an encoding is fitted to the column's own values"),
         };
-        columns.push((i, start, cells));
-    }
+        Some((i, start, cells))
+    });
+    let numbers: Vec<(usize, usize, Cells<'_>)> = numbers.collect();
+    let dense = encode_numbers(table, &numbers, schema.layout().dense, kept)?;
 
-    // A block of rows at a time: columns are read along, rows written nearby.
-    const BLOCK: usize = 64;
-    let mut too_large: Vec<Vec<usize>> = vec![Vec::new(); columns.len()];
-    let cells = kept.len() as u64 * width as u64;
-    let features = table.storage.fill(cells, |push| {
-        let mut block_of_features = vec![0f32; BLOCK * width];
-        for rows in kept.chunks(BLOCK) {
-            let features = &mut block_of_features[..rows.len() * width];
-            for ((_, start, cells), too_large) in columns.iter().zip(&mut too_large) {
-                let mut at = *start;
-                match cells {
-                    Cells::Number { values, number, indicator } => {
-                        for &row in rows {
-                            let value = values[row as usize];
-                            features[at] = number.encode(value);
-                            if !features[at].is_finite() {
-                                too_large.push(row as usize);
-                            }
-                            if *indicator {
-                                features[at + 1] = f32::from(u8::from(value.is_nan()));
-                            }
-                            at += width;
-                        }
+    let categories: Vec<(&InputColumn, &Category, Codes<'_>)> = inputs()
+        .filter_map(|((input, _), &i)| match &input.encoding {
+            Encoding::Category(category) => {
+                Some((input, category, Codes::of(category, &table.columns[i], kept)))
+            }
+            _ => None,
+        })
+        .collect();
+    let (codes, unseen) = encode_categories(table, &categories, kept)?;
+    for ((input, category, _), unseen) in categories.iter().zip(unseen) {
+        if unseen > 0 {
+            notes.push(format!(
+                "`{}` has {} in rows held out that training has not seen: {}",
+                input.name,
+                count(unseen, "value"),
+                category.fate()
+            ));
+        }
+    }
+    Ok((dense, codes))
+}
+
+/// The cells of a column, ready to be written.
+enum Cells<'a> {
+    Number { values: &'a [f64], number: &'a Number, indicator: bool },
+    Date { seconds: &'a [f64], parts: &'a [(DatePart, Number)], indicator: bool },
+}
+
+impl Cells<'_> {
+    /// Writes these rows' cells, each `width` behind the one before; adds the
+    /// rows whose numbers f32 cannot hold.
+    fn write(&self, rows: &[u32], features: &mut [f32], width: usize, too_large: &mut Vec<u32>) {
+        match self {
+            Cells::Number { values, number, indicator } => {
+                for (features, &row) in features.chunks_mut(width).zip(rows) {
+                    let value = values[row as usize];
+                    features[0] = number.encode(value);
+                    if !features[0].is_finite() {
+                        too_large.push(row);
                     }
-                    Cells::Date { seconds, parts, indicator } => {
-                        for &row in rows {
-                            let moment = seconds[row as usize];
-                            let inputs = date_part::encode(parts, moment);
-                            features[at..].iter_mut().zip(inputs).for_each(|(to, x)| *to = x);
-                            if *indicator {
-                                features[at + parts.len()] = f32::from(u8::from(moment.is_nan()));
-                            }
-                            at += width;
-                        }
+                    if *indicator {
+                        features[1] = f32::from(u8::from(value.is_nan()));
                     }
                 }
+            }
+            Cells::Date { seconds, parts, indicator } => {
+                for (features, &row) in features.chunks_mut(width).zip(rows) {
+                    let moment = seconds[row as usize];
+                    let inputs = date_part::encode(parts, moment);
+                    features.iter_mut().zip(inputs).for_each(|(to, x)| *to = x);
+                    if *indicator {
+                        features[parts.len()] = f32::from(u8::from(moment.is_nan()));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The numbers of the kept rows, `[rows, width]`.
+fn encode_numbers(
+    table: &Table,
+    columns: &[(usize, usize, Cells<'_>)],
+    width: usize,
+    kept: &[u32],
+) -> Result<Buffer<f32>, Diagnostics> {
+    // A block of rows at a time: columns are read along, rows written nearby.
+    const BLOCK: usize = 64;
+    let encode = |(features, rows): (&mut [f32], &[u32])| {
+        let mut too_large: Vec<Vec<u32>> = vec![Vec::new(); columns.len()];
+        for (features, rows) in features.chunks_mut(BLOCK * width).zip(rows.chunks(BLOCK)) {
+            for ((_, start, cells), too_large) in columns.iter().zip(&mut too_large) {
+                cells.write(rows, &mut features[*start..], width, too_large);
+            }
+        }
+        too_large
+    };
+    let mut too_large: Vec<Vec<u32>> = vec![Vec::new(); columns.len()];
+    let dense = table.storage.fill(kept.len() as u64 * width as u64, |push| {
+        if width == 0 {
+            return Ok(());
+        }
+        let mut features = vec![0f32; ROWS.1.min(kept.len()) * width];
+        for rows in kept.chunks(ROWS.1) {
+            let features = &mut features[..rows.len() * width];
+            let parts = features.par_chunks_mut(ROWS.0 * width).zip(rows.par_chunks(ROWS.0));
+            let found: Vec<Vec<Vec<u32>>> = parts.map(encode).collect();
+            for found in found {
+                too_large.iter_mut().zip(found).for_each(|(all, more)| all.extend(more));
             }
             push(features)?;
         }
         Ok(())
     });
-    let features = features.map_err(|error: std::io::Error| no_room(&error))?;
-    let cells = kept.len() as u64 * codes.len() as u64;
-    let codes = table.storage.fill(cells, |push| {
-        let mut block = Vec::with_capacity(BLOCK * codes.len());
-        for first in (0..kept.len()).step_by(BLOCK) {
-            block.clear();
-            for row in first..kept.len().min(first + BLOCK) {
-                block.extend(codes.iter().map(|of_rows| of_rows[row]));
+    let dense = dense.map_err(|error: std::io::Error| no_room(&error))?;
+    let errors = too_large.iter().zip(columns).filter_map(|(rows, &(i, ..))| {
+        let column = &table.columns[i];
+        let cells = rows.iter().map(|&row| row as usize);
+        let cells = cells.map(|row| (table.place(row), Some(column.cell(row))));
+        Found::new(cells).map(|found| too_large_for_f32(&table.source, &column.name, &found))
+    });
+    Diagnostics::none_of(errors.collect(), || dense)
+}
+
+/// The codes of a category. Of a text, those of its levels say them: no list
+/// as long as the table is made.
+enum Codes<'a> {
+    Levels {
+        of_rows: &'a [u32],
+        /// The code of each level, and whether training has not seen it.
+        of_levels: Vec<(u32, bool)>,
+        missing: (u32, bool),
+    },
+    /// For each kept row.
+    Rows(Vec<(u32, bool)>),
+}
+
+impl<'a> Codes<'a> {
+    fn of(category: &Category, column: &'a Column, kept: &[u32]) -> Codes<'a> {
+        let lookup = category.lookup();
+        let other = |missing| {
+            let (code, unseen) = category.other(missing);
+            (code.unwrap_or(inputs::NONE), unseen)
+        };
+        match &column.values {
+            Values::Text(text) => {
+                let known = |level: &String| lookup.get(level.as_bytes()).map(|code| (code, false));
+                let of_level = |level| known(level).unwrap_or_else(|| other(false));
+                Codes::Levels {
+                    of_rows: &text.codes,
+                    of_levels: text.levels.iter().map(of_level).collect(),
+                    missing: other(true),
+                }
             }
-            push(&block)?;
+            Values::Numbers(_) | Values::Dates(_) => {
+                let known = lookup.codes(column, kept).into_iter().zip(kept);
+                let of_row = |(code, &row)| match code {
+                    Text::MISSING => other(column.is_missing(row as usize)),
+                    code => (code, false),
+                };
+                Codes::Rows(known.map(of_row).collect())
+            }
+        }
+    }
+
+    /// The code of a row of the table, which is the kept one of this number,
+    /// and whether training has not seen its like.
+    #[inline]
+    fn get(&self, row: u32, number: usize) -> (u32, bool) {
+        match self {
+            Codes::Rows(codes) => codes[number],
+            Codes::Levels { of_rows, of_levels, missing } => {
+                of_levels.get(of_rows[row as usize] as usize).copied().unwrap_or(*missing)
+            }
+        }
+    }
+}
+
+/// The codes of the kept rows, `[rows, categories]`, and how many of each
+/// category training has not seen.
+fn encode_categories(
+    table: &Table,
+    categories: &[(&InputColumn, &Category, Codes<'_>)],
+    kept: &[u32],
+) -> Result<(Buffer<u32>, Vec<usize>), Diagnostics> {
+    let width = categories.len();
+    let mut unseen = vec![0; width];
+    let codes = table.storage.fill(kept.len() as u64 * width as u64, |push| {
+        if width == 0 {
+            return Ok(());
+        }
+        let mut codes = vec![0u32; ROWS.1.min(kept.len()) * width];
+        for (block, rows) in kept.chunks(ROWS.1).enumerate() {
+            let codes = &mut codes[..rows.len() * width];
+            let encode = |(part, (codes, rows)): (usize, (&mut [u32], &[u32]))| {
+                let first = block * ROWS.1 + part * ROWS.0;
+                let mut unseen = vec![0; width];
+                for (i, (_, _, of)) in categories.iter().enumerate() {
+                    for (number, &row) in rows.iter().enumerate() {
+                        let (code, is_unseen) = of.get(row, first + number);
+                        codes[number * width + i] = code;
+                        unseen[i] += usize::from(is_unseen);
+                    }
+                }
+                unseen
+            };
+            let parts = codes.par_chunks_mut(ROWS.0 * width).zip(rows.par_chunks(ROWS.0));
+            let found: Vec<Vec<usize>> = parts.enumerate().map(encode).collect();
+            for found in found {
+                unseen.iter_mut().zip(found).for_each(|(all, more)| *all += more);
+            }
+            push(codes)?;
         }
         Ok(())
     });
     let codes = codes.map_err(|error: std::io::Error| no_room(&error))?;
-    let errors = too_large.iter().zip(&columns).filter_map(|(rows, &(i, ..))| {
-        let column = &table.columns[i];
-        let cells = rows.iter().map(|&row| (table.place(row), Some(column.cell(row))));
-        Found::new(cells).map(|found| too_large_for_f32(&table.source, &column.name, &found))
-    });
-    Diagnostics::none_of(errors.collect(), || (features, codes))
+    Ok((codes, unseen))
 }
 
 #[cfg(test)]

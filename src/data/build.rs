@@ -434,13 +434,17 @@ fn parse_column(batch: &Batch, column: usize, kind: Kind) -> Part {
         (Kind::Passed, _) => Part::Passed,
         (Kind::Numbers, View::Text(cells)) => {
             let mut numbers = Numbers { cells: Vec::with_capacity(rows), ..Numbers::default() };
-            let fits = cells.cells().all(|raw| match cell::plain_number(raw) {
+            let (bytes, mut places) = cells.places();
+            let fits = places.all(|(start, end)| match cell::plain_number_in(bytes, start, end) {
                 Some(number) => {
                     numbers.any = true;
                     numbers.cells.push(number);
                     true
                 }
-                None => numbers.push(cell::look_closer(raw), || cell::shown(raw)),
+                None => {
+                    let raw = &bytes[start..end];
+                    numbers.push(cell::look_closer(raw), || cell::shown(raw))
+                }
             });
             if fits { Part::Numbers(numbers) } else { Part::Wrong }
         }

@@ -40,6 +40,12 @@ pub(super) fn unusable_cells(
             .help(format!("`data categorical={name}` takes it as categories"))
         }));
     }
+    if let Values::Text(text) = &column.values
+        && !data.categorical.contains(name)
+        && !data.numeric.contains(name)
+    {
+        errors.extend(decimal_commas(table, column, text));
+    }
     if data.missing == Missing::Error && kind != Kind::Category {
         let rows = kept.iter().map(|&row| row as usize).filter(|&row| column.is_missing(row));
         let found = Found::new(rows.map(|row| (table.place(row), None)));
@@ -53,6 +59,31 @@ pub(super) fn unusable_cells(
         }));
     }
     errors
+}
+
+/// The error for a column whose cells would all be numbers if commas were
+/// points: as categories they would say nothing of how large they are.
+pub(super) fn decimal_commas(table: &Table, column: &Column, text: &Text) -> Option<Diagnostic> {
+    let is_comma = |level: &String| cell::has_decimal_comma(level.as_bytes());
+    let is_number = |level: &String| {
+        matches!(cell::classify(level.as_bytes()), Cell::Number(_) | Cell::Infinite)
+    };
+    if text.levels.is_empty() || !text.levels.iter().all(|l| is_comma(l) || is_number(l)) {
+        return None;
+    }
+    let found = text_cells(table, column, text)?;
+    let name = &column.name;
+    Some(
+        Diagnostic::error(
+            Code::DataValue,
+            format!("`{name}` holds numbers with a decimal comma: {found}"),
+        )
+        .in_file(found.file(&table.source), found.line())
+        .note("a comma between groups of three digits is left out; no other is read as a number")
+        .help(format!(
+            "write them with a point, as in `1.5`; `data categorical={name}` takes them as categories"
+        )),
+    )
 }
 
 /// The error for cells that f64 cannot hold.

@@ -1,6 +1,7 @@
 //! Outputs to predictions in the target's own names and units, as CSV.
 
 use super::batch::Batch;
+use super::decimal;
 use super::labels::Labels;
 use super::names::unknown_column;
 use super::read::count;
@@ -23,8 +24,31 @@ pub struct Decoder<'t> {
 /// A field of a row of predictions.
 enum Field<'a> {
     Text(&'a str),
-    Probability(f32),
-    Number(String),
+    Number(f32),
+    /// A number of so many digits behind the point at the most.
+    Precise(f64, usize),
+}
+
+impl Field<'_> {
+    /// Appends it, as CSV has it.
+    fn write(self, out: &mut Vec<u8>) {
+        match self {
+            Field::Text(text) => write_text(text.as_bytes(), out),
+            Field::Number(x) => decimal::write(x, out),
+            Field::Precise(x, decimals) => {
+                write!(out, "{x:.decimals$}").expect("memory takes all writes");
+                if decimals > 0 {
+                    let without = |out: &[u8], byte| out.last() == Some(&byte);
+                    while without(out, b'0') {
+                        out.pop();
+                    }
+                    if without(out, b'.') {
+                        out.pop();
+                    }
+                }
+            }
+        }
+    }
 }
 
 impl<'t> Decoder<'t> {
@@ -101,9 +125,13 @@ impl<'t> Decoder<'t> {
         let mut fields = Vec::new();
         self.each(outputs, |field| {
             fields.push(match field {
+                // Without the quotes of a file.
                 Field::Text(text) => text.to_owned(),
-                Field::Probability(p) => p.to_string(),
-                Field::Number(text) => text,
+                number => {
+                    let mut text = Vec::new();
+                    number.write(&mut text);
+                    String::from_utf8(text).expect("numbers are written in ASCII")
+                }
             });
         });
         fields
@@ -138,11 +166,7 @@ impl<'t> Decoder<'t> {
                 if !std::mem::take(&mut first) {
                     out.push(b',');
                 }
-                match field {
-                    Field::Text(text) => write_text(text.as_bytes(), out),
-                    Field::Number(text) => out.extend_from_slice(text.as_bytes()),
-                    Field::Probability(p) => write!(out, "{p}").expect("memory takes all writes"),
-                }
+                field.write(out);
             });
             out.push(b'\n');
         }
@@ -154,13 +178,13 @@ impl<'t> Decoder<'t> {
         match self.target {
             Target::Regression { columns } => {
                 for (column, &output) in columns.iter().zip(outputs) {
-                    field(Field::Number(number(column, output)));
+                    field(number(column, output));
                 }
                 return;
             }
             Target::Binary { labels, .. } => {
                 field(Field::Text(at_threshold(labels, outputs[0])));
-                probabilities.iter().for_each(|yes| field(Field::Probability(1.0 - yes)));
+                probabilities.iter().for_each(|yes| field(Field::Number(1.0 - yes)));
             }
             Target::Classes { labels, .. } => field(Field::Text(&labels.names[largest(outputs)])),
             Target::MultiLabel { columns } => {
@@ -169,7 +193,7 @@ impl<'t> Decoder<'t> {
                 }
             }
         }
-        probabilities.iter().for_each(|p| field(Field::Probability(*p)));
+        probabilities.iter().for_each(|p| field(Field::Number(*p)));
     }
 }
 
@@ -201,19 +225,14 @@ pub(super) fn largest(outputs: &[f32]) -> usize {
 /// An output in its own unit, with the digits that it has and no more: those
 /// of an f32 where that is fine enough. A large offset (a year in seconds)
 /// needs more digits than an f32 has; then they end where the output's do.
-fn number(target: &NumberTarget, output: f32) -> String {
+fn number<'a>(target: &NumberTarget, output: f32) -> Field<'a> {
     let exact = target.decode(output);
     let narrow = exact as f32;
     let resolution = 1e-7 * target.scale.abs() * f64::from(output.abs().max(1.0));
     if !exact.is_finite() || (f64::from(narrow) - exact).abs() <= 10.0 * resolution {
-        return narrow.to_string();
+        return Field::Number(narrow);
     }
-    let decimals = (-resolution.log10().floor()).clamp(0.0, 17.0) as usize;
-    let text = format!("{exact:.decimals$}");
-    match text.contains('.') {
-        true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
-        false => text,
-    }
+    Field::Precise(exact, (-resolution.log10().floor()).clamp(0.0, 17.0) as usize)
 }
 
 #[cfg(test)]

@@ -8,7 +8,8 @@ use super::schema::{Category, Dropped, Encoding, InputColumn, Number};
 use super::stats::Stats;
 use super::table::{Column, Table, Text, Values};
 use crate::check::model::Data;
-use crate::diag::Diagnostics;
+use crate::diag::{Diagnostic, Diagnostics};
+use rayon::prelude::*;
 
 /// The type of an input column, which all its cells decide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,36 +42,56 @@ pub(super) fn fit_columns(
     train: &[u32],
     notes: &mut Vec<String>,
 ) -> Result<Vec<(usize, InputColumn)>, Diagnostics> {
-    let mut errors = Vec::new();
-    let mut columns = Vec::with_capacity(inputs.len());
-    for (&i, kind) in inputs.iter().zip(kinds) {
+    let fit = |(&i, kind): (&usize, &Kind)| {
         let column = &table.columns[i];
-        errors.extend(unusable_cells(table, column, data, *kind, kept));
-        let missing = train.iter().filter(|&&row| column.is_missing(row as usize)).count();
+        let mut fitted = Fitted { errors: Vec::new(), notes: Vec::new(), column: None };
+        fitted.errors.extend(unusable_cells(table, column, data, *kind, kept));
+        let missing = column.values.missing_in(train);
         let indicator = data.missing_indicator && missing > 0 && missing < train.len();
         let encoding = match (&column.values, kind) {
             (Values::Numbers(numbers), Kind::Number) => {
+                let numbers: &[f64] = numbers;
                 let values = train.iter().map(|&row| numbers[row as usize]);
                 fit_number(values, data).map(|number| Encoding::Number { number, indicator })
             }
             (Values::Dates(seconds), Kind::Date) => {
                 Some(Encoding::Date { parts: fit_date(seconds, train, data), indicator })
             }
-            _ => Some(Encoding::Category(fit_category(column, train, data, notes))),
+            _ => {
+                let notes = &mut fitted.notes;
+                Some(Encoding::Category(fit_category(column, train, missing > 0, data, notes)))
+            }
         };
-        let Some(encoding) = encoding else {
-            errors.push(too_spread(table, column));
-            continue;
-        };
-        let missing = missing as u64;
-        columns.push((i, InputColumn { name: column.name.clone(), encoding, missing }));
+        match encoding {
+            None => fitted.errors.push(too_spread(table, column)),
+            Some(encoding) => {
+                let (name, missing) = (column.name.clone(), missing as u64);
+                fitted.column = Some((i, InputColumn { name, encoding, missing }));
+            }
+        }
+        fitted
+    };
+    let fitted: Vec<Fitted> = inputs.par_iter().zip(kinds).map(fit).collect();
+    let mut errors = Vec::new();
+    let mut columns = Vec::with_capacity(inputs.len());
+    for one in fitted {
+        errors.extend(one.errors);
+        notes.extend(one.notes);
+        columns.extend(one.column);
     }
     Diagnostics::none_of(errors, || columns)
 }
 
+/// What fitting a column gave.
+struct Fitted {
+    errors: Vec<Diagnostic>,
+    notes: Vec<String>,
+    column: Option<(usize, InputColumn)>,
+}
+
 /// `None` where the statistics are beyond f64. Missing values are NaN.
-fn fit_number(values: impl Iterator<Item = f64>, data: &Data) -> Option<Number> {
-    let mut stats = Stats::new(values.filter(|x| x.is_finite()).collect());
+fn fit_number(values: impl Iterator<Item = f64> + Clone, data: &Data) -> Option<Number> {
+    let stats = Stats::new(values);
     let (min, max) = stats.min_max();
     let fill = stats.fill(data.missing);
     let (offset, scale) = stats.scaling(data.scale);
@@ -89,10 +110,14 @@ fn fit_date(seconds: &[f64], train: &[u32], data: &Data) -> Vec<(DatePart, Numbe
     parts.collect()
 }
 
-fn fit_category(column: &Column, train: &[u32], data: &Data, notes: &mut Vec<String>) -> Category {
+fn fit_category(
+    column: &Column,
+    train: &[u32],
+    missing_level: bool,
+    data: &Data,
+    notes: &mut Vec<String>,
+) -> Category {
     let mut levels = Labels::of(column, train);
-    let codes = levels.lookup().codes(column, train);
-    let missing_level = codes.contains(&Text::MISSING);
     if levels.len() > 20 && 2 * levels.len() > train.len() {
         notes.push(format!(
             "`{name}` has {} levels in {} training rows: little can be learnt from it; \
@@ -104,6 +129,7 @@ fn fit_category(column: &Column, train: &[u32], data: &Data, notes: &mut Vec<Str
     }
     let mut rare = Vec::new();
     if data.min_count > 1 {
+        let codes = levels.lookup().codes(column, train);
         let mut rows = vec![0usize; levels.len()];
         codes.iter().filter(|code| **code != Text::MISSING).for_each(|&c| rows[c as usize] += 1);
         let (often, seldom): (Vec<_>, Vec<_>) =

@@ -3,8 +3,9 @@
 use super::cell::{self, Cell};
 use super::date;
 use super::table::{Column, Text, Values};
+use foldhash::fast::RandomState;
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// The distinct values of a column of categories: the levels of an input, the
 /// classes of a target. The index of a name is its code.
@@ -39,18 +40,22 @@ impl Labels {
                     Values::Dates(_) => LabelKind::Date,
                     _ => LabelKind::Number,
                 };
-                let mut distinct: Vec<f64> =
-                    rows.iter().map(|&r| numbers[r as usize]).filter(|x| !x.is_nan()).collect();
+                let numbers: &[f64] = numbers;
+                // −0 and 0 compare equal, as a cell compares with a name:
+                // adding 0 turns one into the other.
+                let present = rows.iter().map(|&r| numbers[r as usize]).filter(|x| !x.is_nan());
+                let distinct: HashSet<u64, RandomState> =
+                    present.map(|x| (x + 0.0).to_bits()).collect();
+                let mut distinct: Vec<f64> = distinct.into_iter().map(f64::from_bits).collect();
                 distinct.sort_by(f64::total_cmp);
-                // −0 and 0 compare equal, as a cell compares with a name.
-                distinct.dedup_by(|a, b| a == b);
                 let names = distinct.into_iter().map(|x| name_of(kind, x)).collect();
                 Labels { kind, names }
             }
             Values::Text(text) => {
+                let codes: &[u32] = &text.codes;
                 let mut present = vec![false; text.levels.len()];
                 for &row in rows {
-                    if let Some(p) = present.get_mut(text.codes[row as usize] as usize) {
+                    if let Some(p) = present.get_mut(codes[row as usize] as usize) {
                         *p = true;
                     }
                 }
@@ -88,7 +93,7 @@ impl Labels {
 #[derive(Debug, Clone)]
 pub(crate) struct Lookup {
     kind: LabelKind,
-    index: HashMap<Vec<u8>, u32>,
+    index: HashMap<Vec<u8>, u32, RandomState>,
 }
 
 impl Lookup {
@@ -101,22 +106,26 @@ impl Lookup {
     /// missing or none of the names.
     pub(crate) fn codes(&self, column: &Column, rows: &[u32]) -> Vec<u32> {
         match &column.values {
-            Values::Numbers(numbers) | Values::Dates(numbers) => rows
-                .iter()
-                .map(|&row| self.number(numbers[row as usize]).unwrap_or(Text::MISSING))
-                .collect(),
+            Values::Numbers(numbers) | Values::Dates(numbers) => {
+                let numbers: &[f64] = numbers;
+                // Each number is put into words once.
+                let mut known: HashMap<u64, u32, RandomState> = HashMap::default();
+                let mut code = |x: f64| {
+                    let new = || self.number(x).unwrap_or(Text::MISSING);
+                    *known.entry(x.to_bits()).or_insert_with(new)
+                };
+                rows.iter().map(|&row| code(numbers[row as usize])).collect()
+            }
             Values::Text(text) => {
                 let of_level: Vec<u32> = text
                     .levels
                     .iter()
                     .map(|level| self.get(level.as_bytes()).unwrap_or(Text::MISSING))
                     .collect();
+                let codes: &[u32] = &text.codes;
                 rows.iter()
                     .map(|&row| {
-                        of_level
-                            .get(text.codes[row as usize] as usize)
-                            .copied()
-                            .unwrap_or(Text::MISSING)
+                        of_level.get(codes[row as usize] as usize).copied().unwrap_or(Text::MISSING)
                     })
                     .collect()
             }

@@ -29,6 +29,7 @@ mod cell;
 mod complaints;
 mod date;
 mod date_part;
+mod decimal;
 mod decode;
 mod describe;
 mod encode;

@@ -167,6 +167,20 @@ impl Values {
         }
     }
 
+    /// How many of these rows' cells are missing.
+    pub(crate) fn missing_in(&self, rows: &[u32]) -> usize {
+        match self {
+            Values::Numbers(cells) | Values::Dates(cells) => {
+                let cells: &[f64] = cells;
+                rows.iter().map(|&row| usize::from(cells[row as usize].is_nan())).sum()
+            }
+            Values::Text(text) => {
+                let codes: &[u32] = &text.codes;
+                rows.iter().map(|&row| usize::from(codes[row as usize] == Text::MISSING)).sum()
+            }
+        }
+    }
+
     pub(crate) fn is_missing(&self, row: usize) -> bool {
         match self {
             Values::Numbers(cells) | Values::Dates(cells) => cells[row].is_nan(),

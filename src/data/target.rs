@@ -4,7 +4,7 @@
 //! the values of the target columns decide between those that remain.
 
 use super::bind::Targets;
-use super::complaints::{Found, infinite_cells, text_cells, too_spread};
+use super::complaints::{Found, decimal_commas, infinite_cells, text_cells, too_spread};
 use super::labels::Labels;
 use super::names::list;
 use super::read::count;
@@ -191,8 +191,9 @@ impl Bound<'_> {
         if self.model.data.target_scale.is_none_or(|scale| scale == Scale::None) {
             for column in &self.columns {
                 let Values::Numbers(numbers) = &column.values else { continue };
+                let numbers: &[f64] = numbers;
                 let present = self.kept.iter().map(|&row| numbers[row as usize]);
-                let (low, high) = Stats::new(present.collect()).min_max();
+                let (low, high) = Stats::new(present).min_max();
                 if low >= 0.0 && high <= 1.0 {
                     continue;
                 }
@@ -226,7 +227,7 @@ impl Bound<'_> {
         let mut values = vec![0.0; self.kept.len() * self.columns.len()];
         for (i, column) in self.columns.iter().enumerate() {
             let numbers = match &column.values {
-                Values::Numbers(numbers) => numbers,
+                Values::Numbers(numbers) => &numbers[..],
                 Values::Text(text) => {
                     errors.push(self.text_target(column, text));
                     continue;
@@ -242,7 +243,7 @@ impl Bound<'_> {
                     continue;
                 }
             };
-            let mut stats = Stats::new(self.train.iter().map(|&r| numbers[r as usize]).collect());
+            let stats = Stats::new(self.train.iter().map(|&r| numbers[r as usize]));
             let (offset, scale) = stats.scaling(scale);
             if !(offset.is_finite() && scale.is_finite()) {
                 errors.push(too_spread(self.table, column));
@@ -271,6 +272,9 @@ impl Bound<'_> {
     }
 
     fn text_target(&self, column: &Column, text: &Text) -> Diagnostic {
+        if let Some(error) = decimal_commas(self.table, column, text) {
+            return error;
+        }
         let labels = Labels::of(column, self.kept);
         let mut message = format!("the target `{}` is to be a number, but holds text", column.name);
         let found = text_cells(self.table, column, text);

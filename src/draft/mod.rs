@@ -66,7 +66,7 @@ pub fn draft(table: &Table, targets: &[String]) -> Result<String, Diagnostics> {
     }
     // A row without its target teaches nothing.
     let rows = table.rows() - targets.iter().map(|(_, p)| p.missing).max().unwrap_or(0);
-    let sizes = Sizes::of(rows, columns.inputs);
+    let sizes = Sizes::of(rows, columns.inputs, matches!(task, Task::Classes(_)));
 
     let mut text = String::new();
     let shown = comment(&table.source);
@@ -97,7 +97,11 @@ pub fn draft(table: &Table, targets: &[String]) -> Result<String, Diagnostics> {
         Task::Labels => ("dense auto sigmoid", "bce"),
         Task::Classes(_) => ("dense auto softmax", "cross_entropy"),
     };
-    let _ = writeln!(text, " -> {output}\nloss {loss}\n{}\n", sizes.optimizer);
+    let _ = write!(text, " -> {output}\nloss {loss}");
+    if sizes.label_smoothing > 0.0 {
+        let _ = write!(text, " label_smoothing={}", sizes.label_smoothing);
+    }
+    let _ = writeln!(text, "\n{}\n", sizes.optimizer);
     let _ = writeln!(text, "# {}", sizes.why_training);
     let _ = write!(text, "train epochs={} batch={}", sizes.epochs, sizes.batch);
     if sizes.validation > 0.0 {

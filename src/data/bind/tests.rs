@@ -238,6 +238,26 @@ fn tasks() {
 }
 
 #[test]
+fn decimal_commas_are_no_categories() {
+    let text = "a;b;y\n1,5;x;2\n-0,25;z;3\n7;x;1\n";
+    assert_snapshot!(refused(text, &regression(Data::default())), @r#"
+    error[E204]: `a` holds numbers with a decimal comma: `1,5` on line 2, `-0,25` on line 3
+    --> t.csv:2
+     = note: a comma between groups of three digits is left out; no other is read as a number
+     = help: write them with a point, as in `1.5`; `data categorical=a` takes them as categories
+    "#);
+    let asked_for = Data { categorical: words(&["a"]), ..Data::default() };
+    assert!(Dataset::bind(&table(text), &regression(asked_for)).is_ok());
+    let target = "a;y\n1;2,5\n2;3,5\n";
+    assert!(
+        refused(target, &regression(Data::default())).contains("`y` holds numbers with a decimal")
+    );
+    // Words between them make it a text.
+    let words = table("a;y\n1,5;1\nnone;2\n2,5;3\n");
+    assert!(Dataset::bind(&words, &regression(Data::default())).is_ok());
+}
+
+#[test]
 fn targets_that_do_not_fit_the_network() {
     let text = "a,y\n1,red\n2,green\n3,blue\n";
     let none = Data::default;

@@ -1,0 +1,124 @@
+//! A batch without surprises, encoded column by column.
+//!
+//! Nearly every batch is one. Where a cell needs an error, the batch is
+//! encoded again row by row, which says all that is wrong in the order of the
+//! rows and leaves rows out where that is asked for.
+
+use super::{Encoded, Encoder};
+use crate::check::model::Missing;
+use crate::data::batch::{Batch, Column, number_of};
+use crate::data::bind::Targets;
+use crate::data::cell::{self, Cell};
+use crate::data::encode::Tally;
+use crate::data::schema::{Encoding, Number};
+use crate::data::{DatePart, date_part};
+use crate::inputs;
+
+impl Encoder<'_> {
+    /// The inputs of all rows; `None` where a cell cannot be encoded.
+    pub(super) fn by_column(&self, batch: &Batch) -> Option<Encoded> {
+        let rows = batch.rows();
+        let (width, categories) = (self.layout.dense, self.layout.categories.len());
+        let mut encoded = Encoded {
+            dense: vec![0.0; rows * width],
+            codes: vec![inputs::NONE; rows * categories],
+            targets: Targets::none_of(&self.schema.target),
+            rows: (0..rows as u32).collect(),
+            tally: Tally { unseen: vec![0; self.columns.len()], ..Tally::default() },
+        };
+        if rows == 0 {
+            return Some(encoded);
+        }
+        for (i, (column, input)) in self.schema.columns.iter().zip(&self.columns).enumerate() {
+            let at = input.at;
+            let mut fills = Fills { may: self.schema.missing != Missing::Error, count: 0 };
+            match &column.encoding {
+                Encoding::Number { number, indicator } => {
+                    let mut to = encoded.dense[input.start..].chunks_mut(width);
+                    let mut write = |cell| {
+                        let value = fills.value(cell)?;
+                        let features = to.next()?;
+                        features[0] = number.encode(value);
+                        if *indicator {
+                            features[1] = f32::from(u8::from(value.is_nan()));
+                        }
+                        features[0].is_finite().then_some(())
+                    };
+                    match batch.column(at) {
+                        Column::Text(cells) => {
+                            let (bytes, mut places) = cells.places();
+                            places.try_for_each(|(start, end)| {
+                                write(match cell::plain_number_in(bytes, start, end) {
+                                    Some(number) => Cell::Number(number),
+                                    None => cell::look_closer(&bytes[start..end]),
+                                })
+                            })?;
+                        }
+                        Column::Values(values) => {
+                            (0..rows).try_for_each(|row| write(number_of(values, row)))?;
+                        }
+                    }
+                }
+                Encoding::Date { parts, indicator } => {
+                    let to = encoded.dense[input.start..].chunks_mut(width);
+                    for (row, features) in to.enumerate() {
+                        let moment = fills.value(batch.date(row, at))?;
+                        write_date(features, parts, moment, *indicator);
+                    }
+                }
+                Encoding::Category(category) => {
+                    let lookup = input.lookup.as_ref().expect("every category has its lookup");
+                    let unseen = &mut encoded.tally.unseen[i];
+                    let mut to = encoded.codes[input.start..].chunks_mut(categories);
+                    let mut write = |raw: &[u8]| {
+                        let missing = cell::is_missing(raw.trim_ascii());
+                        let known = if missing { None } else { lookup.get(raw) };
+                        let (code, is_unseen) = match known {
+                            Some(code) => (Some(code), false),
+                            None => category.other(missing),
+                        };
+                        *unseen += u64::from(is_unseen);
+                        if let Some(codes) = to.next() {
+                            codes[0] = code.unwrap_or(inputs::NONE);
+                        }
+                    };
+                    match batch.column(at) {
+                        Column::Text(cells) => cells.cells().for_each(write),
+                        Column::Values(_) => (0..rows).for_each(|row| write(&batch.text(row, at))),
+                    }
+                }
+            }
+            encoded.tally.filled += fills.count;
+        }
+        Some(encoded)
+    }
+}
+
+/// The missing cells of a column.
+struct Fills {
+    may: bool,
+    count: u64,
+}
+
+impl Fills {
+    /// A cell's number, NaN where it is missing; `None` where it is neither.
+    #[inline]
+    fn value(&mut self, cell: Cell) -> Option<f64> {
+        match cell {
+            Cell::Number(number) => Some(number),
+            Cell::Missing if self.may => {
+                self.count += 1;
+                Some(f64::NAN)
+            }
+            Cell::Missing | Cell::Infinite | Cell::Text => None,
+        }
+    }
+}
+
+fn write_date(to: &mut [f32], parts: &[(DatePart, Number)], moment: f64, indicator: bool) {
+    let inputs = date_part::encode(parts, moment);
+    to.iter_mut().zip(inputs).for_each(|(to, x)| *to = x);
+    if indicator {
+        to[parts.len()] = f32::from(u8::from(moment.is_nan()));
+    }
+}
