@@ -10,12 +10,12 @@
 //! ```text
 //! for 8 lanes of the tile:
 //!   for up to 64 outputs:
-//!     for each lane: sum ← bias; for each of its levels: sum += table[level]
+//!     for each lane: sums ← bias; for each of its levels: sums += table[level]
 //!     transpose the sums into the tile
 //! ```
 
 use crate::layout::Tile;
-use crate::simd::{Isa, Op, Simd};
+use crate::simd::{Isa, Op, Simd, Twice};
 
 /// Stands for no level: a cell that training has not seen.
 pub const NONE: u32 = u32::MAX;
@@ -82,20 +82,18 @@ impl Op for Gather<'_> {
                 for start in (0..width).step_by(OUTPUTS) {
                     let outputs = OUTPUTS.min(width - start);
                     for (i, sums) in sums.iter_mut().enumerate().take(lanes) {
-                        let sums = &mut sums[..outputs];
-                        match bias {
-                            Some(bias) => sums.copy_from_slice(&bias[start..start + outputs]),
-                            None => sums.fill(0.0),
-                        }
                         let row = panel.first + lane + i;
-                        if row < tile.rows {
-                            for &level in &levels[row * categories..(row + 1) * categories] {
-                                if level != NONE {
-                                    let row = level as usize * width + start;
-                                    add(s, &table[row..row + outputs], sums);
-                                }
-                            }
-                        }
+                        let levels = match row < tile.rows {
+                            true => &levels[row * categories..(row + 1) * categories],
+                            false => &[],
+                        };
+                        let bias = bias.map(|bias| &bias[start..start + outputs]);
+                        let sum = Sum { width, table, start, bias, levels };
+                        // Four registers at a time, then one, then a part of it.
+                        let sums = &mut sums[..outputs];
+                        let at = sum.vectors(Twice(Twice(s)), 0, sums);
+                        let at = sum.vectors(s, at, sums);
+                        sum.rest(at, sums);
                     }
                     let at = (first + start) * panel.width + lane;
                     let to = &mut to[at..];
@@ -119,6 +117,48 @@ impl Op for Gather<'_> {
                     }
                 }
             }
+        }
+    }
+}
+
+/// The sum of a lane, of as many outputs as the sums have from `start` on.
+struct Sum<'a> {
+    width: usize,
+    table: &'a [f32],
+    start: usize,
+    bias: Option<&'a [f32]>,
+    levels: &'a [u32],
+}
+
+impl<'a> Sum<'a> {
+    /// The table's rows from the output `at` on.
+    #[inline(always)]
+    fn rows(&self, at: usize) -> impl Iterator<Item = &'a [f32]> {
+        let &Sum { width, table, start, levels, .. } = self;
+        let known = levels.iter().filter(|&&level| level != NONE);
+        known.map(move |&level| &table[level as usize * width + start + at..])
+    }
+
+    /// Whole vectors from the output `at` on; returns where they end.
+    #[inline(always)]
+    fn vectors<S: Simd>(&self, s: S, mut at: usize, sums: &mut [f32]) -> usize {
+        while sums.len() - at >= S::LANES {
+            let mut sum = self.bias.map_or(s.splat(0.0), |bias| s.load(&bias[at..]));
+            for row in self.rows(at) {
+                sum = s.add(sum, s.load(row));
+            }
+            s.store(sum, &mut sums[at..]);
+            at += S::LANES;
+        }
+        at
+    }
+
+    /// What is left, from the output `at` on.
+    #[inline(always)]
+    fn rest(&self, at: usize, sums: &mut [f32]) {
+        for (at, sum) in sums.iter_mut().enumerate().skip(at) {
+            *sum = self.bias.map_or(0.0, |bias| bias[at]);
+            self.rows(at).for_each(|row| *sum += row[0]);
         }
     }
 }

@@ -241,7 +241,8 @@ impl Memory {
         let Program { arena, tile, .. } = plan.predict;
         let expanded = match &plan.small {
             Some(_) if !plan.layout.categories.is_empty() => tile * plan.inputs,
-            _ => plan.layout.one_hot_start(),
+            _ if plan.gathered.is_some() => plan.layout.one_hot_start(),
+            _ => plan.inputs,
         };
         Memory {
             arena: vec![0.0; (arena * tile).max(least)],
@@ -284,25 +285,22 @@ impl Memory {
         features: Features<'_>,
         out: &mut [f32],
     ) {
-        if plan.small.is_some() {
-            let Memory { arena, expanded, .. } = self;
-            let x = match plan.layout.categories[..] {
-                [] => features.dense,
-                _ => {
-                    features.expand(&plan.layout, 0, &mut expanded[..plan.inputs]);
-                    &expanded[..plan.inputs]
-                }
-            };
-            return packed.predict(x, &[], out, arena);
-        }
         self.levels(plan, features.codes, 1);
         let Memory { arena, levels, expanded } = self;
-        let mut x = features.dense;
-        if plan.layout.embeddings().next().is_some() {
-            let (numbers, mut rest) = expanded.split_at_mut(plan.layout.dense);
-            numbers.copy_from_slice(x);
+        let (layout, mut x) = (&plan.layout, features.dense);
+        let embeds = layout.embeddings().next().is_some();
+        if plan.gathered.is_none() && !layout.categories.is_empty() {
+            features.expand(layout, 0, &mut expanded[..plan.inputs]);
+            x = &expanded[..plan.inputs];
+        } else if embeds {
+            expanded[..layout.dense].copy_from_slice(x);
+            x = &expanded[..layout.one_hot_start()];
+        }
+        let width = x.len();
+        if embeds {
+            let mut rest = &mut expanded[layout.dense..width];
             // The tables of embeddings come first, in order.
-            for (number, _) in plan.layout.embeddings().enumerate() {
+            for (number, _) in layout.embeddings().enumerate() {
                 let table = &plan.tables[number];
                 let rows = &parameters[table.range.clone()];
                 let (to, behind) = rest.split_at_mut(table.width);
@@ -316,7 +314,7 @@ impl Memory {
                     to.iter_mut().zip(row).for_each(|(to, x)| *to += x);
                 }
             }
-            x = expanded;
+            x = &expanded[..width];
         }
         let levels = plan.gathered.map_or(&[][..], |table| levels.of(table));
         packed.predict(x, levels, out, arena);

@@ -108,9 +108,16 @@ impl Tables {
     }
 }
 
+/// Levels of a category, on average, from which gathering is faster than
+/// products with an input a level. Measured with 1 and 8 categories and 8 to 256
+/// outputs: see docs/performance.md.
+pub(super) const MANY_LEVELS: usize = 12;
+
 /// Whether categories that are not embedded are gathered.
 pub(super) fn pays(layout: &Layout) -> bool {
-    layout.one_hot().next().is_some()
+    let (count, levels) =
+        layout.one_hot().fold((0, 0), |(count, sum), (_, levels)| (count + 1, sum + levels));
+    count > 0 && levels >= MANY_LEVELS * count
 }
 
 impl super::Plan {

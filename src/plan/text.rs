@@ -1,5 +1,6 @@
 //! The plan as stable text: `mlpc plan`, snapshots and debugging share it.
 
+use super::tables::MANY_LEVELS;
 use super::{BufferId, Plan, Program, SlopeOf, Step};
 use mlpc_kernels::gemm::Algorithm;
 use mlpc_kernels::small::MOST_ROWS;
@@ -163,9 +164,10 @@ impl Plan {
             None => writeln!(
                 f,
                 "{count} {categories} of {levels} levels: written out as inputs, {}",
-                match self.options.fuse {
-                    true => "the network is small",
-                    false => "every node is a step",
+                match &self.small {
+                    Some(_) => "the network is small".to_owned(),
+                    None if !self.options.fuse => "every node is a step".to_owned(),
+                    None => format!("a product is faster below {MANY_LEVELS} levels a category"),
                 }
             ),
         }

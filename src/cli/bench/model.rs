@@ -98,8 +98,8 @@ pub(super) fn run(
     ));
 
     let times = bench.pool.install(|| bench.measure())?;
-    let figures = times.figures(&network, batch);
-    let binds = binds(&network, &times, batch, bench.train_threads);
+    let figures = times.figures(&network, &bench.plan, batch);
+    let binds = binds(&network, &bench.plan, &times, batch, bench.train_threads);
     let text = table(&figures, times.call_rows, &binds);
     fields.extend(json_figures(&figures));
     fields.extend(object(json!({
@@ -428,17 +428,23 @@ fn made(network: &Network, rows: usize) -> (Inputs, Targets) {
 
 /// Floating-point operations of the products of a training step: forward,
 /// weight gradient, and for all layers but the first the input gradient.
-fn flop_per_step(network: &Network, batch: usize) -> f64 {
+/// Categories that are gathered take part in none.
+fn flop_per_step(network: &Network, plan: &Plan, batch: usize) -> f64 {
     let products = |index: usize| if index == 0 { 2.0 } else { 3.0 };
+    let levels = plan.gathered.map_or(0, |table| {
+        let table = &plan.tables[table];
+        table.range.len() / table.width
+    });
     let layer = |(index, layer): (usize, &mlpc::check::model::DenseShape)| {
-        products(index) * 2.0 * layer.inputs as f64 * layer.outputs as f64
+        let inputs = layer.inputs - if index == 0 { levels } else { 0 };
+        products(index) * 2.0 * inputs as f64 * layer.outputs as f64
     };
     network.layers.iter().enumerate().map(layer).sum::<f64>() * batch as f64
 }
 
 impl Times {
-    fn figures(&self, network: &Network, batch: usize) -> Vec<Figure> {
-        let flop = flop_per_step(network, batch);
+    fn figures(&self, network: &Network, plan: &Plan, batch: usize) -> Vec<Figure> {
+        let flop = flop_per_step(network, plan, batch);
         let gflops = flop / self.train_ns;
         let values = [
             self.train_ns / 1e3,
@@ -456,9 +462,9 @@ impl Times {
 }
 
 /// What a training step's time goes to, in plain words.
-fn binds(network: &Network, times: &Times, batch: usize, threads: usize) -> String {
+fn binds(network: &Network, plan: &Plan, times: &Times, batch: usize, threads: usize) -> String {
     let percent = |ns: f64| (100.0 * ns / times.train_ns).round();
-    let products = percent(flop_per_step(network, batch) / times.peak);
+    let products = percent(flop_per_step(network, plan, batch) / times.peak);
     // A pass of several threads was not timed.
     let update = if threads == 1 { percent(times.update_ns) } else { 0.0 };
     let bytes = 4.0 * (2 + network.optimizer.state()) as f64 * network.parameters() as f64;
