@@ -81,7 +81,7 @@ fn isas() -> impl Iterator<Item = Isa> {
 }
 
 const NETWORKS: [&str; 5] = [
-    // Small: written out, one kernel call a step.
+    // Small: written out.
     "dense 2 tanh -> dense 1; sgd 0.1",
     // A gradient a shard.
     "dense 20 gelu -> dense 3 sigmoid; loss bce; adam 0.01 weight_decay=0.1",

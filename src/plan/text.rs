@@ -26,7 +26,7 @@ impl fmt::Display for Plan {
         if self.small.is_some() {
             writeln!(
                 f,
-                "small: a training step of up to {MOST_ROWS} rows is one kernel call, so is prediction"
+                "small: the gradient of up to {MOST_ROWS} rows is one kernel call, so is prediction"
             )?;
         }
         self.program(f, "train", &self.train)?;
