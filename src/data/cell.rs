@@ -150,23 +150,34 @@ const fn each(byte: u8) -> u64 {
     byte as u64 * 0x0101_0101_0101_0101
 }
 
+/// The first so many bytes of a word as digits, the point among them taken
+/// out: their values, how many there are, and how many are behind the point.
+/// What is neither becomes no digit. `$each` is a byte in every place.
+macro_rules! without_point {
+    ($word:ty, $each:expr, $bytes:expr, $length:expr) => {{
+        let (each, length): (fn(u8) -> $word, usize) = ($each, $length);
+        // A digit becomes its value, and the point 0x1e.
+        let bytes = ($bytes ^ each(b'0')) & (<$word>::MAX >> (<$word>::BITS as usize - 8 * length));
+        let unlike_point = bytes ^ each(b'.' ^ b'0');
+        // The lowest bit that this leaves is that of the first point.
+        let points = unlike_point.wrapping_sub(each(1)) & !unlike_point & each(0x80);
+        match points {
+            0 => (bytes, length, 0),
+            _ => {
+                let before = points.trailing_zeros() & !7;
+                let low = bytes & ((1 << before) - 1);
+                // A shift of the whole word is two.
+                let high = (bytes >> 8 >> before) << before;
+                (low | high, length - 1, length - 1 - before as usize / 8)
+            }
+        }
+    }};
+}
+
 /// A number without a sign in the first 1 to 8 bytes, the first the lowest.
 #[inline]
 fn short_number(bytes: u64, length: usize) -> Option<f64> {
-    // A digit becomes its value, and the point 0x1e.
-    let bytes = (bytes ^ each(b'0')) & (u64::MAX >> (64 - 8 * length));
-    let unlike_point = bytes ^ each(b'.' ^ b'0');
-    // The lowest bit that this leaves is that of the first point.
-    let points = unlike_point.wrapping_sub(each(1)) & !unlike_point & each(0x80);
-    let (digits, count, decimals) = match points {
-        0 => (bytes, length, 0),
-        _ => {
-            let before = points.trailing_zeros() & !7;
-            let low = bytes & ((1 << before) - 1);
-            // Without the point; shifts of 64 are two.
-            (low | (bytes >> 8 >> before) << before, length - 1, length - 1 - before as usize / 8)
-        }
-    };
+    let (digits, count, decimals) = without_point!(u64, each, bytes, length);
     if count == 0 || !are_digits(digits) {
         return None;
     }
@@ -179,17 +190,7 @@ fn long_number(bytes: u128, length: usize) -> Option<f64> {
     const fn both(byte: u8) -> u128 {
         (each(byte) as u128) << 64 | each(byte) as u128
     }
-    let bytes = (bytes ^ both(b'0')) & (u128::MAX >> (128 - 8 * length));
-    let unlike_point = bytes ^ both(b'.' ^ b'0');
-    let points = unlike_point.wrapping_sub(both(1)) & !unlike_point & both(0x80);
-    let (digits, count, decimals) = match points {
-        0 => (bytes, length, 0),
-        _ => {
-            let before = points.trailing_zeros() & !7;
-            let low = bytes & ((1 << before) - 1);
-            (low | (bytes >> 8 >> before) << before, length - 1, length - 1 - before as usize / 8)
-        }
-    };
+    let (digits, count, decimals) = without_point!(u128, both, bytes, length);
     let digits = digits << (128 - 8 * count);
     let (high, low) = (digits as u64, (digits >> 64) as u64);
     if !are_digits(high) || !are_digits(low) {
