@@ -15,7 +15,8 @@ pub(crate) struct Parts {
     pub(crate) test: Vec<u32>,
 }
 
-/// Holds out a share of `rows`: a function of them, the seed and the strata.
+/// Holds out a share of `rows`, which ascend: a function of them, the seed and
+/// the strata.
 ///
 /// `strata` says the class of each row: of every class the same share is held
 /// out (largest remainders get the rows that rounding leaves), and at least
@@ -40,17 +41,20 @@ pub(crate) fn hold_out(
     };
     let mut places: Vec<u32> = (0..rows.len() as u32).collect();
     shuffle(&mut places, &mut random(seed, Stream::Split));
-    let mut parts = Parts::default();
+    let mut is_held_out = vec![false; rows.len()];
+    let mut all_left: usize = left.iter().sum();
     for place in places {
+        if all_left == 0 {
+            break;
+        }
         let left = &mut left[class(place)];
-        let side = match *left {
-            0 => &mut parts.train,
-            _ => &mut parts.validation,
-        };
-        *left = left.saturating_sub(1);
-        side.push(rows[place as usize]);
+        if *left > 0 {
+            *left -= 1;
+            all_left -= 1;
+            is_held_out[place as usize] = true;
+        }
     }
-    parts.sorted()
+    Parts::of(rows, |place| is_held_out[place])
 }
 
 /// How many rows of each class are held out, `total` together: in proportion,
@@ -83,7 +87,7 @@ fn quotas(strata: &[u32], total: usize) -> Vec<usize> {
     quotas
 }
 
-/// Holds out whole groups: in random order, a group goes to the validation
+/// Holds out whole groups of `rows`, which ascend: in random order, a group goes to the validation
 /// rows where that brings their number nearer to the share. `groups` says the
 /// group of each row. `None` where one side is left without a row.
 pub(crate) fn hold_out_groups(
@@ -110,14 +114,7 @@ pub(crate) fn hold_out_groups(
             held_out = with;
         }
     }
-    let mut parts = Parts::default();
-    for (&row, &group) in rows.iter().zip(groups) {
-        match is_held_out[group as usize] {
-            true => parts.validation.push(row),
-            false => parts.train.push(row),
-        }
-    }
-    parts.sorted()
+    Parts::of(rows, |place| is_held_out[groups[place] as usize])
 }
 
 /// The group of each row: equal cells are one group, and so are the rows
@@ -140,11 +137,17 @@ pub(crate) fn groups(column: &Column, rows: &[u32]) -> Vec<u32> {
 }
 
 impl Parts {
-    /// `None` where there is no row to train on or none is held out.
-    fn sorted(mut self) -> Option<Parts> {
-        self.train.sort_unstable();
-        self.validation.sort_unstable();
-        (!self.train.is_empty() && !self.validation.is_empty()).then_some(self)
+    /// Parts of ascending rows; `None` where there is none to train on or none
+    /// is held out.
+    fn of(rows: &[u32], is_held_out: impl Fn(usize) -> bool) -> Option<Parts> {
+        let mut parts = Parts::default();
+        for (place, &row) in rows.iter().enumerate() {
+            match is_held_out(place) {
+                true => parts.validation.push(row),
+                false => parts.train.push(row),
+            }
+        }
+        (!parts.train.is_empty() && !parts.validation.is_empty()).then_some(parts)
     }
 }
 
