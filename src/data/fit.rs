@@ -46,20 +46,24 @@ pub(super) fn fit_columns(
         let column = &table.columns[i];
         let mut fitted = Fitted { errors: Vec::new(), notes: Vec::new(), column: None };
         fitted.errors.extend(unusable_cells(table, column, data, *kind, kept));
-        let missing = column.values.missing_in(train);
-        let indicator = data.missing_indicator && missing > 0 && missing < train.len();
-        let encoding = match (&column.values, kind) {
+        let some = |missing| data.missing_indicator && missing > 0 && missing < train.len();
+        let (encoding, missing) = match (&column.values, kind) {
             (Values::Numbers(numbers), Kind::Number) => {
                 let numbers: &[f64] = numbers;
-                let values = train.iter().map(|&row| numbers[row as usize]);
-                fit_number(values, data).map(|number| Encoding::Number { number, indicator })
+                let (number, missing) =
+                    fit_number(train.len(), |i| numbers[train[i] as usize], data);
+                let indicator = some(missing);
+                (number.map(|number| Encoding::Number { number, indicator }), missing)
             }
             (Values::Dates(seconds), Kind::Date) => {
-                Some(Encoding::Date { parts: fit_date(seconds, train, data), indicator })
+                let missing = column.values.missing_in(train);
+                let (parts, indicator) = (fit_date(seconds, train, data), some(missing));
+                (Some(Encoding::Date { parts, indicator }), missing)
             }
             _ => {
-                let notes = &mut fitted.notes;
-                Some(Encoding::Category(fit_category(column, train, missing > 0, data, notes)))
+                let (missing, notes) = (column.values.missing_in(train), &mut fitted.notes);
+                let category = fit_category(column, train, missing > 0, data, notes);
+                (Some(Encoding::Category(category)), missing)
             }
         };
         match encoding {
@@ -89,14 +93,15 @@ struct Fitted {
     column: Option<(usize, InputColumn)>,
 }
 
-/// `None` where the statistics are beyond f64. Missing values are NaN.
-fn fit_number(values: impl Iterator<Item = f64> + Clone, data: &Data) -> Option<Number> {
-    let stats = Stats::new(values);
-    let (min, max) = stats.min_max();
+/// Of `value(0)` to `value(n - 1)`, of which missing ones are NaN, with how many
+/// these are; `None` where the statistics are beyond f64.
+fn fit_number(n: usize, value: impl Fn(usize) -> f64, data: &Data) -> (Option<Number>, usize) {
+    let stats = Stats::new(n, value, Some(data.missing), data.scale);
+    let (min, max) = stats.range;
     let fill = stats.fill(data.missing);
     let (offset, scale) = stats.scaling(data.scale);
     let finite = fill.is_finite() && offset.is_finite() && scale.is_finite();
-    finite.then_some(Number { fill, offset, scale, min, max })
+    (finite.then_some(Number { fill, offset, scale, min, max }), stats.missing)
 }
 
 /// The parts of a date; no time of day where every cell is at midnight.
@@ -104,8 +109,8 @@ fn fit_date(seconds: &[f64], train: &[u32], data: &Data) -> Vec<(DatePart, Numbe
     let timed = seconds.iter().any(|&s| DatePart::Time.of(s) > 0.0);
     let parts = DatePart::ALL.into_iter().filter(|part| timed || *part != DatePart::Time);
     let parts = parts.map(|part| {
-        let values = train.iter().map(|&row| part.of(seconds[row as usize]));
-        (part, fit_number(values, data).expect("the numbers of dates are small"))
+        let value = |i: usize| part.of(seconds[train[i] as usize]);
+        (part, fit_number(train.len(), value, data).0.expect("the numbers of dates are small"))
     });
     parts.collect()
 }

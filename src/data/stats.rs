@@ -1,117 +1,78 @@
 //! Statistics of a numeric column, in f64.
+//!
+//! All of them come from one walk over the column: a table beyond memory is
+//! read once, and a column is never copied. A sample taken beforehand makes
+//! that possible. It says what to subtract from the values, so that their
+//! squares can be summed without cancellation, and between which two values a
+//! quantile must lie, so that only what is between them is kept and sorted.
 
 use crate::check::model::{Missing, Scale};
 
-/// The finite values of a column, walked over again for every statistic: a
-/// column of a table beyond memory is never copied.
-#[derive(Debug)]
-pub(crate) struct Stats<I> {
-    values: I,
-    count: usize,
-    range: (f64, f64),
+/// Statistics of the finite values among some numbers.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Stats {
+    /// How many of the numbers are NaN.
+    pub(crate) missing: usize,
+    /// The least and the largest value; 0 of nothing.
+    pub(crate) range: (f64, f64),
     /// 0 of nothing.
     mean: f64,
     /// The standard deviation of the values as a population (divided by n).
     deviation: f64,
-    sample: Sample,
+    quantiles: Quantiles,
 }
 
-/// Every so many of the values.
-#[derive(Debug)]
-struct Sample {
-    step: usize,
-    values: Vec<f64>,
+/// Quantiles with linear interpolation, as numpy has them; 0 of nothing, and
+/// where they were not asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+struct Quantiles {
+    quarter: f64,
+    median: f64,
+    three_quarters: f64,
 }
 
-/// A sample of about this size leaves a few per cent of the values between
-/// two of its own that are sure to have a quantile between them.
-const SAMPLE: usize = 4096;
-
-/// Hands the finite values on, some at a time: what is done with a slice is
-/// done with several of them at once.
-fn blocks(values: impl Iterator<Item = f64>, mut visit: impl FnMut(&[f64])) {
-    const BLOCK: usize = 1024;
-    let mut block = [0.0; BLOCK];
-    let mut n = 0;
-    // A loop, and not a closure, keeps the count in a register.
-    for x in values {
-        block[n % BLOCK] = x;
-        n += usize::from(x.is_finite());
-        if n == BLOCK {
-            visit(&block);
-            n = 0;
+impl Stats {
+    /// Of `value(0)` to `value(n - 1)`. What a policy or a scaling needs beyond
+    /// mean, deviation and range is computed where it is named.
+    pub(crate) fn new(
+        n: usize,
+        value: impl Fn(usize) -> f64,
+        policy: Option<Missing>,
+        scale: Scale,
+    ) -> Self {
+        let mut sample = Sample::new(n, &value);
+        let of_median = matches!(policy, Some(Missing::Median | Missing::Drop | Missing::Error));
+        let mut between: Vec<(f64, Between)> = match (scale, of_median) {
+            (Scale::Robust, _) => &[0.25, 0.5, 0.75][..],
+            (_, true) => &[0.5],
+            (_, false) => &[],
         }
-    }
-    visit(&block[..n]);
-}
+        .iter()
+        .map(|&q| (q, sample.around(q)))
+        .collect();
 
-/// Sums of their own need not wait for each other.
-const LANES: usize = 4;
-
-/// Adds each value of a block to one of several states, in turn.
-#[inline]
-fn by_lanes<T: Copy>(block: &[f64], lanes: &mut [T; LANES], add: impl Fn(T, f64) -> T) {
-    // Copies stay in registers.
-    let mut states = *lanes;
-    let (parts, rest) = block.as_chunks::<LANES>();
-    for part in parts {
-        for (state, &x) in states.iter_mut().zip(part) {
-            *state = add(*state, x);
-        }
-    }
-    for (state, &x) in states.iter_mut().zip(rest) {
-        *state = add(*state, x);
-    }
-    *lanes = states;
-}
-
-impl<I: Iterator<Item = f64> + Clone> Stats<I> {
-    pub(crate) fn new(values: I) -> Self {
-        let step = (values.size_hint().1.unwrap_or(0) / SAMPLE).max(1);
-        let mut sample = Sample { step, values: Vec::new() };
-        let mut count = 0usize;
-        let mut lanes = [(0.0, f64::INFINITY, f64::NEG_INFINITY); LANES];
-        blocks(values.clone(), |block| {
-            let first = count.next_multiple_of(step) - count;
-            sample.values.extend(block.iter().skip(first).step_by(step));
-            count += block.len();
-            by_lanes(block, &mut lanes, |(sum, low, high), x| {
-                (sum + x, if x < low { x } else { low }, if x > high { x } else { high })
-            });
+        let mut sums = Sums::new(sample.mean());
+        let missing = blocks(n, &value, |block| {
+            sums.add(block);
+            between.iter_mut().for_each(|(_, between)| between.add(block));
         });
-        let n = count.max(1) as f64;
-        let about = lanes.iter().map(|(sum, ..)| sum).sum::<f64>() / n;
-        let low = lanes.iter().map(|(_, low, _)| *low).fold(f64::INFINITY, f64::min);
-        let high = lanes.iter().map(|(.., high)| *high).fold(f64::NEG_INFINITY, f64::max);
-        // A second pass takes away what rounding left in a long sum.
-        let mut lanes = [(0.0, 0.0); LANES];
-        blocks(values.clone(), |block| {
-            by_lanes(block, &mut lanes, |(rest, squares), x| {
-                let apart = x - about;
-                (rest + apart, squares + apart * apart)
-            });
-        });
-        let rest = lanes.iter().map(|(rest, _)| rest).sum::<f64>() / n;
-        let squares = lanes.iter().map(|(_, squares)| squares).sum::<f64>() / n;
-        let deviation = (squares - rest * rest).max(0.0).sqrt();
-        let range = if low <= high { (low, high) } else { (0.0, 0.0) };
-        sample.values.sort_unstable_by(f64::total_cmp);
-        Stats { values, count, range, mean: about + rest, deviation, sample }
-    }
-
-    pub(crate) fn min_max(&self) -> (f64, f64) {
-        self.range
-    }
-
-    /// A quantile with linear interpolation, as numpy has it; 0 of nothing.
-    fn quantile(&self, q: f64) -> f64 {
-        if self.count == 0 {
-            return 0.0;
-        }
-        let at = q * (self.count - 1) as f64;
-        let (low, part) = (at.floor() as usize, at.fract());
-        let (a, b) = select(&self.values, self.count, &self.sample, low);
-        a + part * (b - a)
+        let mut quantile = |wanted: f64| {
+            let found = between.iter_mut().find(|(q, _)| *q == wanted && sums.count > 0);
+            found.map_or(0.0, |(q, between)| {
+                let at = *q * (sums.count - 1) as f64;
+                let (low, part) = (at.floor() as usize, at.fract());
+                let a = between.rank(low, n, &value);
+                let b = between.rank((low + 1).min(sums.count - 1), n, &value);
+                a + part * (b - a)
+            })
+        };
+        let quantiles = Quantiles {
+            quarter: quantile(0.25),
+            median: quantile(0.5),
+            three_quarters: quantile(0.75),
+        };
+        let (mean, deviation) = sums.moments();
+        Stats { missing, range: sums.range(), mean, deviation, quantiles }
     }
 
     /// The number that takes a missing one's place. Where a policy has none,
@@ -120,24 +81,22 @@ impl<I: Iterator<Item = f64> + Clone> Stats<I> {
         match missing {
             Missing::Mean => self.mean,
             Missing::Zero => 0.0,
-            Missing::Median | Missing::Drop | Missing::Error => self.quantile(0.5),
+            Missing::Median | Missing::Drop | Missing::Error => self.quantiles.median,
         }
     }
 
     /// `(offset, scale)` of x ↦ (x − offset) / scale. A column that does not
     /// vary is divided by 1.
     pub(crate) fn scaling(&self, scale: Scale) -> (f64, f64) {
+        let (low, high) = self.range;
+        let Quantiles { quarter, median, three_quarters } = self.quantiles;
         let (offset, scale) = match scale {
             Scale::None => return (0.0, 1.0),
             Scale::Standard => (self.mean, self.deviation),
-            Scale::MinMax => {
-                let (low, high) = self.min_max();
-                (low, high - low)
-            }
-            Scale::Robust => (self.quantile(0.5), self.quantile(0.75) - self.quantile(0.25)),
+            Scale::MinMax => (low, high - low),
+            Scale::Robust => (median, three_quarters - quarter),
         };
         // The deviation of a constant may be a rounding error away from 0.
-        let (low, high) = self.min_max();
         if low == high {
             return (low, 1.0);
         }
@@ -146,52 +105,195 @@ impl<I: Iterator<Item = f64> + Clone> Stats<I> {
     }
 }
 
-/// The value of this rank, counted from 0 in ascending order, and the next
-/// one; the last has itself as the next.
-///
-/// The sample says between which two values they lie; one pass counts what is
-/// below and takes out what is between, which is little. Where the sample has
-/// misled, the walk begins again without it.
-fn select(
-    values: &(impl Iterator<Item = f64> + Clone),
+/// Hands the finite values on, some at a time: what is done with a slice is
+/// done with several of them at once, and again while they are in the cache.
+/// The number of NaN comes back.
+fn blocks(n: usize, value: impl Fn(usize) -> f64, mut visit: impl FnMut(&[f64])) -> usize {
+    const BLOCK: usize = 1024;
+    let mut block = [0.0; BLOCK];
+    let mut missing = 0;
+    for start in (0..n).step_by(BLOCK) {
+        let block = &mut block[..BLOCK.min(n - start)];
+        block.iter_mut().enumerate().for_each(|(i, x)| *x = value(start + i));
+        // Infinity times 0 is NaN, too.
+        let mut zeros = [0.0; LANES];
+        by_lanes(block, |lane, x| zeros[lane] += 0.0 * x);
+        if zeros.iter().sum::<f64>() == 0.0 {
+            visit(block);
+            continue;
+        }
+        let mut finite = 0;
+        for i in 0..block.len() {
+            let x = block[i];
+            block[finite] = x;
+            finite += usize::from(x.is_finite());
+            missing += usize::from(x.is_nan());
+        }
+        visit(&block[..finite]);
+    }
+    missing
+}
+
+/// Sums of their own need not wait for each other.
+const LANES: usize = 4;
+
+/// Deals the values of a block out to the lanes, in turn.
+#[inline(always)]
+fn by_lanes(block: &[f64], mut add: impl FnMut(usize, f64)) {
+    let (parts, rest) = block.as_chunks::<LANES>();
+    for part in parts {
+        part.iter().enumerate().for_each(|(lane, &x)| add(lane, x));
+    }
+    rest.iter().enumerate().for_each(|(lane, &x)| add(lane, x));
+}
+
+/// Sums over values, from which a number near their mean has been subtracted.
+#[derive(Debug)]
+struct Sums {
+    shift: f64,
     count: usize,
-    sample: &Sample,
-    rank: usize,
-) -> (f64, f64) {
-    // The rank in the sample is off by at most half the root of its size, by
-    // one standard deviation; four of them are hardly ever exceeded.
-    let reach = 2 * sample.values.len().isqrt() + 1;
-    let at = rank / sample.step;
-    let known = |at: Option<usize>| at.and_then(|at| sample.values.get(at)).copied();
-    let mut low = known(at.checked_sub(reach)).unwrap_or(f64::NEG_INFINITY);
-    let mut high = known(at.checked_add(1 + reach)).unwrap_or(f64::INFINITY);
-    let wanted = (rank + 1).min(count - 1);
-    loop {
-        let (mut below, mut lowest, mut highest) = (0, 0, 0);
-        let mut between = Vec::new();
-        blocks(values.clone(), |block| {
-            let counts = block.iter().fold((0, 0, 0), |(less, same, most), &x| {
-                let one = |is| usize::from(is);
-                (less + one(x < low), same + one(x == low), most + one(x == high))
-            });
-            below += counts.0;
-            lowest += counts.1;
-            highest += counts.2;
-            between.extend(block.iter().copied().filter(|&x| x > low && x < high));
+    sums: [f64; LANES],
+    squares: [f64; LANES],
+    lows: [f64; LANES],
+    highs: [f64; LANES],
+}
+
+impl Sums {
+    fn new(shift: f64) -> Sums {
+        Sums {
+            shift,
+            count: 0,
+            sums: [0.0; LANES],
+            squares: [0.0; LANES],
+            lows: [f64::INFINITY; LANES],
+            highs: [f64::NEG_INFINITY; LANES],
+        }
+    }
+
+    fn add(&mut self, block: &[f64]) {
+        // Copies stay in registers.
+        let Sums { shift, count, mut sums, mut squares, mut lows, mut highs } = *self;
+        by_lanes(block, |lane, x| {
+            let apart = x - shift;
+            sums[lane] += apart;
+            squares[lane] += apart * apart;
+            lows[lane] = if x < lows[lane] { x } else { lows[lane] };
+            highs[lane] = if x > highs[lane] { x } else { highs[lane] };
         });
-        let highest = if low == high { 0 } else { highest };
-        if rank < below {
-            (low, high) = (f64::NEG_INFINITY, low);
-        } else if wanted >= below + lowest + between.len() + highest {
-            let is_inside = rank < below + lowest + between.len() + highest;
-            (low, high) = (if is_inside { low } else { high }, f64::INFINITY);
-        } else {
-            between.sort_unstable_by(f64::total_cmp);
-            let of = |rank: usize| match (rank - below).checked_sub(lowest) {
-                None => low,
-                Some(at) => between.get(at).copied().unwrap_or(high),
+        *self = Sums { shift, count: count + block.len(), sums, squares, lows, highs };
+    }
+
+    /// 0 of nothing.
+    fn range(&self) -> (f64, f64) {
+        match self.count {
+            0 => (0.0, 0.0),
+            _ => (
+                self.lows.into_iter().fold(f64::INFINITY, f64::min),
+                self.highs.into_iter().fold(f64::NEG_INFINITY, f64::max),
+            ),
+        }
+    }
+
+    /// Mean and standard deviation.
+    fn moments(&self) -> (f64, f64) {
+        let n = self.count.max(1) as f64;
+        let rest = self.sums.iter().sum::<f64>() / n;
+        let squares = self.squares.iter().sum::<f64>() / n;
+        (self.shift + rest, (squares - rest * rest).max(0.0).sqrt())
+    }
+}
+
+/// Every so many of the values.
+#[derive(Debug)]
+struct Sample {
+    values: Vec<f64>,
+}
+
+/// A sample of about this size leaves one in thirty of the values between two
+/// of its own that are sure to have a quantile between them.
+const SAMPLE: usize = 1 << 14;
+
+impl Sample {
+    fn new(n: usize, value: impl Fn(usize) -> f64) -> Sample {
+        let step = (n / SAMPLE).max(1);
+        let sample = (0..n).step_by(step).map(value);
+        Sample { values: sample.filter(|x| x.is_finite()).collect() }
+    }
+
+    fn mean(&self) -> f64 {
+        let mean = self.values.iter().sum::<f64>() / self.values.len().max(1) as f64;
+        if mean.is_finite() { mean } else { 0.0 }
+    }
+
+    /// What surrounds a quantile.
+    fn around(&mut self, q: f64) -> Between {
+        // The rank in the sample is off by at most half the root of its size, by
+        // one standard deviation; four of them are hardly ever exceeded.
+        let reach = 2 * self.values.len().isqrt() + 1;
+        let at = (q * self.values.len() as f64) as usize;
+        let mut ranked = |rank: Option<usize>| {
+            let rank = rank.filter(|rank| *rank < self.values.len())?;
+            Some(*self.values.select_nth_unstable_by(rank, f64::total_cmp).1)
+        };
+        let low = ranked(at.checked_sub(reach)).unwrap_or(f64::NEG_INFINITY);
+        let high = ranked(Some(at + 1 + reach)).unwrap_or(f64::INFINITY);
+        Between::new(low, high)
+    }
+}
+
+/// The values between two others, and how many there are up to them.
+#[derive(Debug)]
+struct Between {
+    low: f64,
+    high: f64,
+    below: usize,
+    /// How many are equal to `low`.
+    lowest: usize,
+    values: Vec<f64>,
+}
+
+impl Between {
+    fn new(low: f64, high: f64) -> Between {
+        Between { low, high, below: 0, lowest: 0, values: Vec::new() }
+    }
+
+    fn add(&mut self, block: &[f64]) {
+        let (low, high) = (self.low, self.high);
+        // As likely as not: no branch could follow these.
+        let (mut below, mut lowest) = ([0; LANES], [0; LANES]);
+        by_lanes(block, |lane, x| {
+            below[lane] += u64::from(x < low);
+            lowest[lane] += u64::from(x == low);
+        });
+        self.below += below.iter().sum::<u64>() as usize;
+        self.lowest += lowest.iter().sum::<u64>() as usize;
+        // Few are between: most parts have none, which one branch says.
+        let is_between = |x: f64| (x > low) & (x < high);
+        let (parts, rest) = block.as_chunks::<LANES>();
+        for part in parts {
+            if part.iter().fold(false, |any, &x| any | is_between(x)) {
+                self.values.extend(part.iter().copied().filter(|&x| is_between(x)));
+            }
+        }
+        self.values.extend(rest.iter().copied().filter(|&x| is_between(x)));
+    }
+
+    /// The value of this rank, counted from 0 in ascending order. Where the
+    /// sample has misled, the numbers are walked over again.
+    fn rank(&mut self, rank: usize, n: usize, value: impl Fn(usize) -> f64) -> f64 {
+        loop {
+            let Between { low, high, below, lowest, values } = self;
+            let (low, high) = match rank.checked_sub(*below) {
+                None => (f64::NEG_INFINITY, *low),
+                Some(at) if at < *lowest => return *low,
+                Some(at) if at < *lowest + values.len() => {
+                    let at = at - *lowest;
+                    return *values.select_nth_unstable_by(at, f64::total_cmp).1;
+                }
+                Some(_) => (*high, f64::INFINITY),
             };
-            return (of(rank), of(wanted));
+            *self = Between::new(low, high);
+            blocks(n, &value, |block| self.add(block));
         }
     }
 }
@@ -201,40 +303,76 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn stats(values: &[f64]) -> Stats<impl Iterator<Item = f64> + Clone> {
-        Stats::new(values.iter().copied())
+    /// With everything there is to ask for.
+    fn stats(values: &[f64]) -> Stats {
+        Stats::new(values.len(), |i| values[i], Some(Missing::Median), Scale::Robust)
+    }
+
+    fn sorted(values: &[f64]) -> Vec<f64> {
+        let mut values: Vec<f64> = values.iter().copied().filter(|x| x.is_finite()).collect();
+        values.sort_by(f64::total_cmp);
+        values
+    }
+
+    /// As numpy has it.
+    fn quantile(sorted: &[f64], q: f64) -> f64 {
+        let at = q * (sorted.len() - 1) as f64;
+        let (a, b) = (sorted[at as usize], sorted[at.ceil() as usize]);
+        a + at.fract() * (b - a)
     }
 
     proptest! {
-        /// The values that sorting puts there, few and many, alike and not.
+        /// What the definitions give, of few and many, alike and not, with
+        /// gaps, in an order that misleads the sample and in one that does not.
         #[test]
-        fn selection_is_that_of_sorting(
+        fn statistics_are_those_of_their_definitions(
             distinct in prop::collection::vec(-1e3..1e3f64, 1..50),
             repeated in 1usize..2_000,
-            at in 0.0..1.0f64,
+            gaps in prop::option::of(2usize..40),
+            ascending in any::<bool>(),
         ) {
             let near = |i: usize| f64::from_bits(distinct[i % distinct.len()].to_bits() + i as u64 % 7);
-            let values: Vec<f64> = (0..distinct.len() * repeated).map(near).collect();
-            let mut sorted = values.clone();
-            sorted.sort_by(f64::total_cmp);
+            let mut values: Vec<f64> = (0..distinct.len() * repeated).map(near).collect();
+            if ascending {
+                values.sort_by(f64::total_cmp);
+            }
+            if let Some(gaps) = gaps {
+                values.iter_mut().skip(1).step_by(gaps).for_each(|x| *x = f64::NAN);
+            }
+            let (all, sorted) = (stats(&values), sorted(&values));
+            prop_assert_eq!(all.missing, values.len() - sorted.len());
+            prop_assert_eq!(all.range, (sorted[0], sorted[sorted.len() - 1]));
+            let quantiles = [0.25, 0.5, 0.75].map(|q| quantile(&sorted, q));
+            let Quantiles { quarter, median, three_quarters } = all.quantiles;
+            prop_assert_eq!([quarter, median, three_quarters], quantiles);
+            let n = sorted.len() as f64;
+            let mean = sorted.iter().sum::<f64>() / n;
+            let variance = sorted.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / n;
+            prop_assert!((all.mean - mean).abs() <= 1e-12 * 1e3);
+            prop_assert!((all.deviation - variance.sqrt()).abs() <= 1e-11 * 1e3);
+        }
+
+        /// Of any interval that a rank is looked for in.
+        #[test]
+        fn a_rank_is_found_wherever_it_is_looked_for(
+            values in prop::collection::vec((-5..5i8).prop_map(f64::from), 1..3_000),
+            low in -6..6i8,
+            width in 0..6i8,
+            at in 0.0..1.0f64,
+        ) {
             let rank = (at * values.len() as f64) as usize;
-            let next = (rank + 1).min(values.len() - 1);
-            let all = stats(&values);
-            let found = select(&all.values, values.len(), &all.sample, rank);
-            prop_assert_eq!(found, (sorted[rank], sorted[next]));
+            let mut between = Between::new(low.into(), (low + width).into());
+            blocks(values.len(), |i| values[i], |block| between.add(block));
+            let found = between.rank(rank, values.len(), |i| values[i]);
+            prop_assert_eq!(found, sorted(&values)[rank]);
         }
     }
 
     #[test]
-    fn many_that_are_the_same_are_selected_from() {
-        let mut values = vec![2.5; 100_000];
-        values.extend([-1.0, 7.0, 9.0]);
+    fn far_from_zero_nothing_is_lost() {
+        let values: Vec<f64> = (0..100_000).map(|i| 1e9 + f64::from(i % 2)).collect();
         let all = stats(&values);
-        let of = |rank| select(&all.values, values.len(), &all.sample, rank);
-        assert_eq!((of(0), of(1)), ((-1.0, 2.5), (2.5, 2.5)));
-        assert_eq!((of(100_000), of(100_001)), ((2.5, 7.0), (7.0, 9.0)));
-        assert_eq!(of(100_002), (9.0, 9.0));
-        assert_eq!(stats(&values).scaling(Scale::Robust), (2.5, 1.0));
+        assert_eq!((all.mean, all.deviation), (1e9 + 0.5, 0.5));
     }
 
     // The numbers are those of numpy: mean, std, percentile.
@@ -259,6 +397,6 @@ mod tests {
             assert_eq!(stats(&[]).scaling(*scale), (0.0, 1.0));
         }
         assert_eq!(stats(&[]).fill(Missing::Median), 0.0);
-        assert_eq!(stats(&[]).min_max(), (0.0, 0.0));
+        assert_eq!(stats(&[]).range, (0.0, 0.0));
     }
 }

@@ -192,8 +192,8 @@ impl Bound<'_> {
             for column in &self.columns {
                 let Values::Numbers(numbers) = &column.values else { continue };
                 let numbers: &[f64] = numbers;
-                let present = self.kept.iter().map(|&row| numbers[row as usize]);
-                let (low, high) = Stats::new(present).min_max();
+                let value = |i: usize| numbers[self.kept[i] as usize];
+                let (low, high) = Stats::new(self.kept.len(), value, None, Scale::None).range;
                 if low >= 0.0 && high <= 1.0 {
                     continue;
                 }
@@ -243,7 +243,8 @@ impl Bound<'_> {
                     continue;
                 }
             };
-            let stats = Stats::new(self.train.iter().map(|&r| numbers[r as usize]));
+            let value = |i: usize| numbers[self.train[i] as usize];
+            let stats = Stats::new(self.train.len(), value, None, scale);
             let (offset, scale) = stats.scaling(scale);
             if !(offset.is_finite() && scale.is_finite()) {
                 errors.push(too_spread(self.table, column));
