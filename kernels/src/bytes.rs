@@ -85,6 +85,60 @@ impl<'a> Finder<'a> {
     }
 }
 
+/// Appends the ranges of the pieces of a text that end with one of two byte
+/// values, in order, and of what is left behind the last of these, if anything.
+///
+/// # Panics
+/// Where the text has 4 GiB or more.
+pub fn split_all(bytes: &[u8], ends: [u8; 2], pieces: &mut Vec<(u32, u32)>) {
+    assert!(u32::try_from(bytes.len()).is_ok(), "a text of {} bytes", bytes.len());
+    #[cfg(target_arch = "x86_64")]
+    if std::is_x86_feature_detected!("bmi1") && std::is_x86_feature_detected!("popcnt") {
+        #[target_feature(enable = "bmi1,popcnt")]
+        fn compiled(bytes: &[u8], ends: [u8; 2], pieces: &mut Vec<(u32, u32)>) {
+            append_pieces(bytes, ends, pieces);
+        }
+        // SAFETY: the CPU has what the function is compiled for, as was just
+        // checked.
+        return unsafe { compiled(bytes, ends, pieces) };
+    }
+    append_pieces(bytes, ends, pieces);
+}
+
+#[inline(always)]
+fn append_pieces(bytes: &[u8], ends: [u8; 2], pieces: &mut Vec<(u32, u32)>) {
+    let mut finder = Finder { bytes, wanted: ends, block: 0, found: 0 };
+    let mut start = 0;
+    while finder.block < bytes.len() {
+        let mut bits = finder.look();
+        let count = bits.count_ones() as usize;
+        // As many at a time as a block of short pieces has: how many they are
+        // is no pattern that a branch could follow.
+        const SOME: usize = 8;
+        pieces.reserve(BLOCK + SOME);
+        let had = pieces.len();
+        let room = &mut pieces.spare_capacity_mut()[..BLOCK + SOME];
+        let (mut done, mut next) = (0, start);
+        while done < count {
+            for (i, piece) in room[done..done + SOME].iter_mut().enumerate() {
+                let end = finder.block as u32 + bits.trailing_zeros();
+                piece.write((next, end));
+                bits &= bits.wrapping_sub(1);
+                next = end.wrapping_add(1);
+                start = if done + i < count { next } else { start };
+            }
+            done += SOME;
+        }
+        // SAFETY: `count` is at most `done`, and so many were written from
+        // `had` on, within the capacity.
+        unsafe { pieces.set_len(had + count) };
+        finder.block += BLOCK;
+    }
+    if (start as usize) < bytes.len() {
+        pieces.push((start, bytes.len() as u32));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -105,6 +159,15 @@ mod tests {
             }
             prop_assert_eq!(&all, &places);
             prop_assert_eq!(finder.next_place(), None);
+            let mut pieces = vec![(7, 7)];
+            split_all(&bytes, [b',', b'\n'], &mut pieces);
+            let mut start = 0;
+            let stops = places.iter().copied().chain((bytes.last().is_some_and(|last| {
+                *last != b',' && *last != b'\n'
+            })).then_some(bytes.len()));
+            let expected = stops.map(|stop| (std::mem::replace(&mut start, stop + 1), stop));
+            prop_assert_eq!(pieces.remove(0), (7, 7));
+            prop_assert!(pieces.iter().map(|&(a, b)| (a as usize, b as usize)).eq(expected));
 
             let mut finder = Finder::new(&bytes, [b',', b'\n']);
             let mut at = 0;

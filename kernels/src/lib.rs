@@ -13,7 +13,8 @@
 //!   bound; the family's one list makes it known to everybody else.
 //! - [`gemm`]: the three matrix products of a dense layer; [`gather`]: what
 //!   takes their place where inputs are categories.
-//! - [`bytes`], [`map`]: finding the delimiters of a text, mapping a file.
+//! - [`bytes`], [`numbers`], [`map`]: finding the delimiters of a text, reading
+//!   its numbers; memory for what is read.
 //! - [`single`], [`small`]: whole networks in one call, for single rows and for
 //!   networks of a few neurons.
 //! - [`table`]: every operation under every instruction set, with its oracle
@@ -33,6 +34,7 @@ pub mod hyper;
 pub mod layout;
 pub mod loss;
 pub mod map;
+pub mod numbers;
 pub mod optim;
 pub mod peak;
 pub mod simd;

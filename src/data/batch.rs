@@ -8,7 +8,9 @@
 use super::cell::{self, Cell};
 use super::lines::{Lines, Place};
 use super::table::{Text, Values};
+use mlpc_kernels::numbers;
 use std::borrow::Cow;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Consecutive rows of a file, with the columns of its table.
@@ -50,17 +52,32 @@ pub(crate) struct TextColumn<'a> {
 }
 
 impl<'a> TextColumn<'a> {
-    /// The bytes that the cells are in, and where each row's starts and ends.
-    pub(crate) fn places(self) -> (&'a [u8], impl Iterator<Item = (usize, usize)>) {
-        let (first, fields) = (self.field.min(self.ranges.len()), self.fields);
-        let ranges = self.ranges[first..].iter().step_by(fields);
-        (self.bytes, ranges.map(|&(start, end)| (start as usize, end as usize)))
+    /// Of these rows alone.
+    pub(crate) fn rows(self, rows: Range<usize>) -> Self {
+        let ranges = &self.ranges[rows.start * self.fields..rows.end * self.fields];
+        TextColumn { ranges, ..self }
+    }
+
+    /// Of the rows behind the first `n`.
+    pub(crate) fn without_first(self, n: usize) -> Self {
+        TextColumn { ranges: &self.ranges[n * self.fields..], ..self }
     }
 
     /// The cell of each row.
     pub(crate) fn cells(self) -> impl Iterator<Item = &'a [u8]> {
-        let (bytes, places) = self.places();
-        places.map(move |(start, end)| &bytes[start..end])
+        let ranges = self.own_ranges().iter().step_by(self.fields);
+        ranges.map(move |&(start, end)| &self.bytes[start as usize..end as usize])
+    }
+
+    /// Appends the numbers of the first rows, up to one whose cell is no plain
+    /// number; how many these are.
+    pub(crate) fn plain_numbers(self, numbers: &mut Vec<f64>) -> usize {
+        numbers::plain_numbers(self.bytes, self.own_ranges(), self.fields, numbers)
+    }
+
+    /// Its own cell's range, and those of others up to its next.
+    fn own_ranges(self) -> &'a [(u32, u32)] {
+        &self.ranges[self.field.min(self.ranges.len())..]
     }
 }
 
@@ -120,6 +137,14 @@ impl Batch {
     /// The number of columns.
     pub fn width(&self) -> usize {
         self.width
+    }
+
+    /// The bytes of its text, where it is one.
+    pub(crate) fn text_bytes(&self) -> Option<usize> {
+        match &self.cells {
+            Cells::Text { bytes, .. } => Some(bytes.len()),
+            Cells::Columns(_) => None,
+        }
     }
 
     /// Where a row stands.

@@ -1,7 +1,7 @@
 //! The cells of a column: in memory, or in a file that is mapped.
 
 use bytemuck::Pod;
-use mlpc_kernels::map::{Map, Scratch};
+use mlpc_kernels::map::{Map, Scratch, reserve_large_pages};
 use std::fmt;
 use std::io;
 use std::ops::{Deref, Range};
@@ -122,7 +122,7 @@ impl Storage {
         let mut sinks = self.sinks(1, longest)?;
         let Sinks { sinks: list, scratch } = &mut sinks;
         if scratch.is_none() {
-            list[0].cells.reserve_exact(usize::try_from(longest).unwrap_or(0));
+            reserve_large_pages(&mut list[0].cells, usize::try_from(longest).unwrap_or(0));
         }
         parts(&mut |part| list[0].extend(part, scratch.as_ref()))?;
         let mut buffers = sinks.finish()?;
@@ -192,6 +192,13 @@ impl<T: Pod> Sink<T> {
 }
 
 impl<T: Pod> Sinks<T> {
+    /// Makes room for so many cells of a sink, where they go to memory.
+    pub(crate) fn expect(&mut self, sink: usize, cells: usize) {
+        if self.scratch.is_none() {
+            reserve_large_pages(&mut self.sinks[sink].cells, cells);
+        }
+    }
+
     /// The buffers, filled.
     pub(crate) fn finish(mut self) -> io::Result<Vec<Buffer<T>>> {
         let Some(scratch) = self.scratch else {

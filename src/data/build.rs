@@ -8,9 +8,10 @@
 //! own. Batches are scanned and parsed in parallel; then columns, in
 //! parallel, take up the batches' cells in their order.
 
-use super::batch::{Batch, Column as View, number_of};
+use super::batch::{Batch, Column as View, TextColumn, number_of};
 use super::buffer::{Sinks, Storage};
 use super::cell::{self, Cell};
+use super::dictionary::Dictionary;
 use super::read::{Batches, Input, Piece, ReadOptions, Scanned, count, no_room, with_rest};
 use super::table::{Column, Infinite, SHOWN, Table, Text, Values, merge_booleans, not_utf8};
 use crate::diag::{Code, Diagnostic, Diagnostics};
@@ -48,13 +49,6 @@ struct Numbers {
     any: bool,
     /// Cells with commas between their digits: the first, and how many.
     grouped: (Option<String>, usize),
-}
-
-/// Text by level: the levels are the cells of these rows of the batch.
-#[derive(Default)]
-struct Dictionary {
-    codes: Vec<u32>,
-    first_rows: Vec<u32>,
 }
 
 /// A batch and its columns.
@@ -229,6 +223,8 @@ struct Pass {
     numbers: Sinks<f64>,
     texts: Sinks<u32>,
     lines: super::lines::Lines,
+    /// The bytes of the inputs, where they are known.
+    bytes: Option<u64>,
     errors: Vec<Diagnostic>,
     bad_rows: u64,
 }
@@ -257,6 +253,7 @@ impl Pass {
             numbers,
             texts,
             lines: Default::default(),
+            bytes,
             errors: Vec::new(),
             bad_rows: 0,
         })
@@ -268,28 +265,52 @@ impl Pass {
             self.builders = kinds.iter().map(|&kind| Builder::new(kind)).collect();
         }
         // Enough for every thread, and a rest for those that are faster.
-        let most = 4 * rayon::current_num_threads();
+        let most = 8 * rayon::current_num_threads();
+        let mut parsed = Vec::new();
         loop {
-            let pieces = self.batches.next_pieces(most)?;
-            if pieces.is_empty() {
-                break;
-            }
-            let mut pieces = pieces.into_iter();
-            if self.builders.is_empty() {
-                let first = pieces.next().expect("there is a piece").scan();
+            let mut pieces = self.batches.next_pieces(most)?;
+            if self.builders.is_empty() && !pieces.is_empty() {
+                let first = pieces.remove(0).scan();
                 let kinds = guess(&first.batch, self.batches.header().len());
                 self.builders = kinds.into_iter().map(Builder::new).collect();
-                let parsed = parse(first, &self.builders);
-                self.take(vec![parsed])?;
+                self.expect_rows_like(&first.batch);
+                parsed.push(parse(first, &self.kinds()));
+            } else if pieces.is_empty() && parsed.is_empty() {
+                break;
             }
-            let builders = &self.builders;
-            let pieces: Vec<Piece> = pieces.collect();
-            let parsed =
-                pieces.into_par_iter().map(|piece| parse(piece.scan(), builders)).collect();
-            self.take(parsed)?;
+            // What has been parsed is taken up while the next is parsed.
+            let kinds = self.kinds();
+            let parse_all = |pieces: Vec<Piece>| {
+                pieces.into_par_iter().map(|piece| parse(piece.scan(), &kinds)).collect()
+            };
+            let (taken, next) = rayon::join(|| self.take(parsed), || parse_all(pieces));
+            taken?;
+            parsed = next;
         }
         let more = self.bad_rows - self.errors.len() as u64;
         Diagnostics::none_of(with_rest(std::mem::take(&mut self.errors), more), || ())
+    }
+
+    /// Makes room for the columns in memory, as if all rows were as long as
+    /// the first ones.
+    fn expect_rows_like(&mut self, first: &Batch) {
+        let (Some(all), Some(some @ 1..)) = (self.bytes, first.text_bytes()) else { return };
+        let rows = first.rows() as f64 * (all as f64 / some as f64);
+        // Some more, as room that is not used costs nothing.
+        let rows = (1.05 * rows) as usize;
+        for (i, builder) in self.builders.iter().enumerate() {
+            match builder.kind {
+                Kind::Numbers | Kind::Dates => self.numbers.expect(i, rows),
+                Kind::Text => self.texts.expect(i, rows),
+                Kind::Passed => {}
+            }
+        }
+    }
+
+    /// What each column is still read as.
+    fn kinds(&self) -> Vec<Kind> {
+        let kind = |builder: &Builder| if builder.wrong { Kind::Passed } else { builder.kind };
+        self.builders.iter().map(kind).collect()
     }
 
     /// Takes up some batches, in order.
@@ -418,14 +439,42 @@ fn guess(batch: &Batch, width: usize) -> Vec<Kind> {
     (0..width).into_par_iter().map(kind).collect()
 }
 
-fn parse(scanned: Scanned, builders: &[Builder]) -> Parsed {
-    let kind = |builder: &Builder| if builder.wrong { Kind::Passed } else { builder.kind };
-    let columns = builders.iter().enumerate();
-    let parts = match scanned.batch.rows() {
-        0 => builders.iter().map(|_| Part::Passed).collect(),
-        _ => columns.map(|(i, builder)| parse_column(&scanned.batch, i, kind(builder))).collect(),
-    };
-    Parsed { scanned, parts }
+fn parse(scanned: Scanned, kinds: &[Kind]) -> Parsed {
+    let batch = &scanned.batch;
+    let mut numbers = parse_numbers(batch, kinds).into_iter();
+    let parts = kinds.iter().enumerate().map(|(i, kind)| match (kind, batch.column(i)) {
+        _ if batch.rows() == 0 => Part::Passed,
+        (Kind::Numbers, View::Text(_)) => {
+            numbers.next().flatten().map_or(Part::Wrong, Part::Numbers)
+        }
+        _ => parse_column(batch, i, *kind),
+    });
+    Parsed { parts: parts.collect(), scanned }
+}
+
+/// The numbers of a text's columns that are read as such; none of a column
+/// with another cell. A few rows at a time, whose bytes and places stay in the
+/// L1 cache until the last column has read them.
+fn parse_numbers(batch: &Batch, kinds: &[Kind]) -> Vec<Option<Numbers>> {
+    const CELLS: usize = 1024;
+    let rows = batch.rows();
+    let columns = kinds.iter().enumerate().filter(|(_, kind)| **kind == Kind::Numbers);
+    let mut columns: Vec<(TextColumn<'_>, Option<Numbers>)> = columns
+        .filter_map(|(i, _)| match batch.column(i) {
+            View::Text(cells) => Some((cells, Some(Numbers::with_capacity(rows)))),
+            View::Values(_) => None,
+        })
+        .collect();
+    let some = (CELLS / batch.width().max(1)).max(1);
+    for start in (0..rows).step_by(some) {
+        let part = start..rows.min(start + some);
+        for (cells, numbers) in &mut columns {
+            if numbers.as_mut().is_some_and(|numbers| !numbers.parse(cells.rows(part.clone()))) {
+                *numbers = None;
+            }
+        }
+    }
+    columns.into_iter().map(|(_, numbers)| numbers).collect()
 }
 
 fn parse_column(batch: &Batch, column: usize, kind: Kind) -> Part {
@@ -433,23 +482,11 @@ fn parse_column(batch: &Batch, column: usize, kind: Kind) -> Part {
     match (kind, batch.column(column)) {
         (Kind::Passed, _) => Part::Passed,
         (Kind::Numbers, View::Text(cells)) => {
-            let mut numbers = Numbers { cells: Vec::with_capacity(rows), ..Numbers::default() };
-            let (bytes, mut places) = cells.places();
-            let fits = places.all(|(start, end)| match cell::plain_number_in(bytes, start, end) {
-                Some(number) => {
-                    numbers.any = true;
-                    numbers.cells.push(number);
-                    true
-                }
-                None => {
-                    let raw = &bytes[start..end];
-                    numbers.push(cell::look_closer(raw), || cell::shown(raw))
-                }
-            });
-            if fits { Part::Numbers(numbers) } else { Part::Wrong }
+            let mut numbers = Numbers::with_capacity(rows);
+            if numbers.parse(cells) { Part::Numbers(numbers) } else { Part::Wrong }
         }
         (Kind::Numbers, View::Values(values)) => {
-            let mut numbers = Numbers { cells: Vec::with_capacity(rows), ..Numbers::default() };
+            let mut numbers = Numbers::with_capacity(rows);
             let fits = !matches!(values, Values::Dates(_))
                 && (0..rows).all(|row| numbers.push(number_of(values, row), || values.cell(row)));
             if fits { Part::Numbers(numbers) } else { Part::Wrong }
@@ -459,20 +496,38 @@ fn parse_column(batch: &Batch, column: usize, kind: Kind) -> Part {
             dates(cells, rows)
         }
         (Kind::Dates, View::Values(_)) => dates((0..rows).map(|row| batch.date(row, column)), rows),
-        (Kind::Text, View::Text(cells)) => Part::Text(dictionary(cells.cells(), rows)),
+        (Kind::Text, View::Text(cells)) => Part::Text(Dictionary::of(cells.cells(), rows)),
         (Kind::Text, View::Values(Values::Text(text))) => {
             let level =
                 |code: &u32| text.levels.get(*code as usize).map_or(&[][..], |l| l.as_bytes());
-            Part::Text(dictionary(text.codes.iter().map(level), rows))
+            Part::Text(Dictionary::of(text.codes.iter().map(level), rows))
         }
         (Kind::Text, View::Values(values)) => {
             let cells: Vec<String> = (0..rows).map(|row| values.cell(row)).collect();
-            Part::Text(dictionary(cells.iter().map(String::as_bytes), rows))
+            Part::Text(Dictionary::of(cells.iter().map(String::as_bytes), rows))
         }
     }
 }
 
 impl Numbers {
+    fn with_capacity(rows: usize) -> Numbers {
+        Numbers { cells: Vec::with_capacity(rows), ..Numbers::default() }
+    }
+
+    /// Adds the cells of a text; `false` where one is no number.
+    fn parse(&mut self, mut cells: TextColumn<'_>) -> bool {
+        loop {
+            let plain = cells.plain_numbers(&mut self.cells);
+            self.any |= plain > 0;
+            cells = cells.without_first(plain);
+            let Some(raw) = cells.cells().next() else { return true };
+            if !self.push(cell::look_closer(raw), || cell::shown(raw)) {
+                return false;
+            }
+            cells = cells.without_first(1);
+        }
+    }
+
     /// Adds a cell; `false` where it is no number.
     fn push(&mut self, cell: Cell, shown: impl Fn() -> String) -> bool {
         let number = match cell {
@@ -511,35 +566,4 @@ fn dates(cells: impl Iterator<Item = Cell>, rows: usize) -> Part {
         });
     }
     Part::Dates(seconds)
-}
-
-fn dictionary<'a>(cells: impl Iterator<Item = &'a [u8]>, rows: usize) -> Dictionary {
-    let hasher = RandomState::default();
-    let mut known: HashTable<u32> = HashTable::new();
-    let mut levels: Vec<&[u8]> = Vec::new();
-    let mut found = Dictionary { codes: Vec::with_capacity(rows), first_rows: Vec::new() };
-    for (row, raw) in cells.enumerate() {
-        let entry = known.entry(
-            hasher.hash_one(raw),
-            |&code| levels[code as usize] == raw,
-            |&code| hasher.hash_one(levels[code as usize]),
-        );
-        let code = match entry {
-            hashbrown::hash_table::Entry::Occupied(found) => *found.get(),
-            hashbrown::hash_table::Entry::Vacant(vacant) => {
-                // A missing cell stays out of the dictionary.
-                if cell::is_missing(raw.trim_ascii()) {
-                    found.codes.push(Text::MISSING);
-                    continue;
-                }
-                let code = levels.len() as u32;
-                vacant.insert(code);
-                levels.push(raw);
-                found.first_rows.push(row as u32);
-                code
-            }
-        };
-        found.codes.push(code);
-    }
-    found
 }

@@ -9,6 +9,7 @@
 //! to become inputs, and never silently a category.
 
 use super::date;
+use mlpc_kernels::numbers::plain_number;
 
 /// A cell's content.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -78,142 +79,6 @@ pub(crate) fn date(raw: &[u8]) -> Cell {
         return Cell::Missing;
     }
     date::parse(trimmed).map_or(Cell::Text, Cell::Number)
-}
-
-/// Powers of ten up to 10^22 are exact.
-const POWERS: [f64; 23] = [
-    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16,
-    1e17, 1e18, 1e19, 1e20, 1e21, 1e22,
-];
-
-/// A decimal number of at most 19 digits whose value follows from one exactly
-/// rounded operation (Clinger's fast path), which is nearly every number in a
-/// table; the others are the general parser's.
-#[inline]
-pub(crate) fn plain_number(raw: &[u8]) -> Option<f64> {
-    let (negative, digits) = match raw {
-        [b'-', digits @ ..] => (true, digits),
-        digits => (false, digits),
-    };
-    if digits.is_empty() || digits.len() > 20 {
-        return None;
-    }
-    // At most 19 digits or 20 bytes with the point: below 10^20 < 2^67 is too
-    // much for u64, but 2^53 is asked for at the end, and wrapping is not
-    // possible below 20 digits.
-    let mut mantissa = 0u64;
-    let mut point = None;
-    for (i, &byte) in digits.iter().enumerate() {
-        let digit = byte.wrapping_sub(b'0');
-        if digit <= 9 {
-            mantissa = mantissa.wrapping_mul(10).wrapping_add(u64::from(digit));
-        } else if byte == b'.' && point.is_none() {
-            point = Some(i);
-        } else {
-            return None;
-        }
-    }
-    let decimals = match point {
-        None if digits.len() == 20 => return None,
-        None => 0,
-        // A point alone is no number.
-        Some(_) if digits.len() == 1 => return None,
-        Some(at) => digits.len() - 1 - at,
-    };
-    if mantissa > 1 << 53 {
-        return None;
-    }
-    let number = mantissa as f64 / POWERS[decimals];
-    Some(if negative { -number } else { number })
-}
-
-/// [`plain_number`] of a cell that stands in a text, eight or sixteen bytes
-/// at a time where the text has so many behind the cell's start.
-#[inline]
-pub(crate) fn plain_number_in(text: &[u8], start: usize, end: usize) -> Option<f64> {
-    let negative = text.get(start) == Some(&b'-');
-    let first = start + usize::from(negative);
-    let digits = &text[first..];
-    let magnitude = match (end - first.min(end), digits.first_chunk::<16>()) {
-        (length @ 1..=8, Some(bytes)) => {
-            let [bytes, _] = bytes.as_chunks::<8>().0 else { unreachable!("16 bytes") };
-            short_number(u64::from_le_bytes(*bytes), length)
-        }
-        (length @ 9..=16, Some(bytes)) => long_number(u128::from_le_bytes(*bytes), length),
-        _ => return plain_number(&text[start..end]),
-    }?;
-    Some(if negative { -magnitude } else { magnitude })
-}
-
-/// The same byte eight times.
-const fn each(byte: u8) -> u64 {
-    byte as u64 * 0x0101_0101_0101_0101
-}
-
-/// The first so many bytes of a word as digits, the point among them taken
-/// out: their values, how many there are, and how many are behind the point.
-/// What is neither becomes no digit. `$each` is a byte in every place.
-macro_rules! without_point {
-    ($word:ty, $each:expr, $bytes:expr, $length:expr) => {{
-        let (each, length): (fn(u8) -> $word, usize) = ($each, $length);
-        // A digit becomes its value, and the point 0x1e.
-        let bytes = ($bytes ^ each(b'0')) & (<$word>::MAX >> (<$word>::BITS as usize - 8 * length));
-        let unlike_point = bytes ^ each(b'.' ^ b'0');
-        // The lowest bit that this leaves is that of the first point.
-        let points = unlike_point.wrapping_sub(each(1)) & !unlike_point & each(0x80);
-        match points {
-            0 => (bytes, length, 0),
-            _ => {
-                let before = points.trailing_zeros() & !7;
-                let low = bytes & ((1 << before) - 1);
-                // A shift of the whole word is two.
-                let high = (bytes >> 8 >> before) << before;
-                (low | high, length - 1, length - 1 - before as usize / 8)
-            }
-        }
-    }};
-}
-
-/// A number without a sign in the first 1 to 8 bytes, the first the lowest.
-#[inline]
-fn short_number(bytes: u64, length: usize) -> Option<f64> {
-    let (digits, count, decimals) = without_point!(u64, each, bytes, length);
-    if count == 0 || !are_digits(digits) {
-        return None;
-    }
-    Some(eight_digits(digits << (64 - 8 * count)) as f64 / POWERS[decimals])
-}
-
-/// A number without a sign in the first 9 to 16 bytes, the first the lowest.
-#[inline]
-fn long_number(bytes: u128, length: usize) -> Option<f64> {
-    const fn both(byte: u8) -> u128 {
-        (each(byte) as u128) << 64 | each(byte) as u128
-    }
-    let (digits, count, decimals) = without_point!(u128, both, bytes, length);
-    let digits = digits << (128 - 8 * count);
-    let (high, low) = (digits as u64, (digits >> 64) as u64);
-    if !are_digits(high) || !are_digits(low) {
-        return None;
-    }
-    let mantissa = eight_digits(high) * 100_000_000 + eight_digits(low);
-    (mantissa <= 1 << 53).then(|| mantissa as f64 / POWERS[decimals])
-}
-
-/// Whether each byte is at most 9.
-#[inline]
-fn are_digits(bytes: u64) -> bool {
-    (bytes.wrapping_add(each(0x76)) | bytes) & each(0x80) == 0
-}
-
-/// The number of eight digits, the first of them in the lowest byte: pairs,
-/// then fours, then all (after Lemire, "Quickly parsing eight digits").
-#[inline]
-fn eight_digits(digits: u64) -> u64 {
-    let pairs = digits.wrapping_mul(10).wrapping_add(digits >> 8);
-    let (first, second) = (pairs & 0xff_0000_00ff, pairs >> 16 & 0xff_0000_00ff);
-    let high = first.wrapping_mul(100 + (1_000_000 << 32));
-    high.wrapping_add(second.wrapping_mul(1 + (10_000 << 32))) >> 32
 }
 
 /// A number without the commas between its groups of three digits; none where
@@ -315,27 +180,6 @@ mod tests {
     }
 
     proptest! {
-        /// To the bit what the standard library's parser says.
-        #[test]
-        fn plain_numbers_are_exactly_rounded(text in "-?[0-9]{0,21}(\\.[0-9]{0,21})?") {
-            if let Some(number) = plain_number(text.as_bytes()) {
-                prop_assert_eq!(text.parse::<f64>().map(f64::to_bits), Ok(number.to_bits()));
-            }
-        }
-
-        /// Whatever stands around it, a cell is the number that it is alone.
-        #[test]
-        fn a_number_in_a_text_is_that_of_its_cell(
-            cell in "-?[0-9]{0,18}(\\.[0-9]{0,18})?|[-0-9.,e+/:;]{0,18}|\\PC{0,6}",
-            before in "[0-9,.-]{0,3}",
-            behind in "[0-9,.-]{0,20}",
-        ) {
-            let text = [&*before, &*cell, &*behind].concat();
-            let (start, end) = (before.len(), before.len() + cell.len());
-            let found = plain_number_in(text.as_bytes(), start, end);
-            prop_assert_eq!(found.map(f64::to_bits), plain_number(cell.as_bytes()).map(f64::to_bits));
-        }
-
         #[test]
         fn what_is_shown_is_short(raw in prop::collection::vec(any::<u8>(), 0..400)) {
             prop_assert!(shown(&raw).chars().count() <= 41);

@@ -60,6 +60,14 @@ impl Lines {
         self.rows += 1;
     }
 
+    /// Adds rows on consecutive lines, of which `line` is the first.
+    pub(crate) fn push_run(&mut self, line: u64, rows: usize) {
+        if rows > 0 {
+            self.push(line);
+            self.rows += rows - 1;
+        }
+    }
+
     /// Adds the rows of another list, which are of one file: this list's
     /// last one, or the next.
     pub(crate) fn append_of(&mut self, other: &Lines) {
@@ -75,8 +83,7 @@ impl Lines {
         self.numbered |= other.numbered;
         for (i, run) in other.runs.iter().enumerate() {
             let end = other.runs.get(i + 1).map_or(other.rows, |next| next.row as usize);
-            self.push(run.line);
-            self.rows += end - run.row as usize - 1;
+            self.push_run(run.line, end - run.row as usize);
         }
     }
 

@@ -32,6 +32,7 @@ mod date_part;
 mod decimal;
 mod decode;
 mod describe;
+mod dictionary;
 mod encode;
 mod fit;
 mod labels;

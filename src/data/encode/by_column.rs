@@ -29,6 +29,7 @@ impl Encoder<'_> {
         if rows == 0 {
             return Some(encoded);
         }
+        let mut plain = Vec::new();
         for (i, (column, input)) in self.schema.columns.iter().zip(&self.columns).enumerate() {
             let at = input.at;
             let mut fills = Fills { may: self.schema.missing != Missing::Error, count: 0 };
@@ -45,15 +46,15 @@ impl Encoder<'_> {
                         features[0].is_finite().then_some(())
                     };
                     match batch.column(at) {
-                        Column::Text(cells) => {
-                            let (bytes, mut places) = cells.places();
-                            places.try_for_each(|(start, end)| {
-                                write(match cell::plain_number_in(bytes, start, end) {
-                                    Some(number) => Cell::Number(number),
-                                    None => cell::look_closer(&bytes[start..end]),
-                                })
-                            })?;
-                        }
+                        Column::Text(mut cells) => loop {
+                            plain.clear();
+                            let n = cells.plain_numbers(&mut plain);
+                            plain.iter().try_for_each(|&x| write(Cell::Number(x)))?;
+                            cells = cells.without_first(n);
+                            let Some(raw) = cells.cells().next() else { break };
+                            write(cell::look_closer(raw))?;
+                            cells = cells.without_first(1);
+                        },
                         Column::Values(values) => {
                             (0..rows).try_for_each(|row| write(number_of(values, row)))?;
                         }

@@ -5,9 +5,9 @@
 //! inside of quotes; it looks at quotes alone and is much faster than parsing.
 
 use super::dialect::Dialect;
-use super::open::{failed, fill};
+use super::open::failed;
 use crate::diag::{Code, Diagnostic, Diagnostics};
-use memchr::{memchr, memchr_iter, memrchr};
+use memchr::{memchr, memchr_iter, memchr2, memrchr};
 use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -18,7 +18,25 @@ pub(crate) struct Block {
     pub(crate) bytes: Vec<u8>,
     /// The line of its first byte.
     pub(crate) line: u64,
+    /// How many lines it has; the last may lack its end.
+    pub(crate) lines: usize,
+    /// Whether there are quotes or NUL bytes in it.
+    pub(crate) has_specials: bool,
     pub(crate) file: Arc<str>,
+}
+
+impl Block {
+    pub(crate) fn new(bytes: Vec<u8>, line: u64, file: Arc<str>, dialect: Dialect) -> Block {
+        let ends = memchr_iter(dialect.terminator, &bytes).count();
+        let unended = bytes.last().is_some_and(|last| *last != dialect.terminator);
+        Block {
+            lines: ends + usize::from(unended),
+            has_specials: memchr2(b'"', 0, &bytes).is_some(),
+            bytes,
+            line,
+            file,
+        }
+    }
 }
 
 /// The bytes of a block. Its cells' places fit the cache of a core, and a
@@ -110,15 +128,12 @@ impl Cutter {
                 return Some(Err(failed(&self.file, &error)));
             }
             if self.ended {
-                let block = Block { bytes, line: self.line, file: self.file.clone() };
-                return (!block.bytes.is_empty()).then_some(Ok(block));
+                return (!bytes.is_empty()).then(|| Ok(self.block(bytes)));
             }
             if let Some(end) = records_end(&bytes, self.dialect) {
                 self.rest = bytes[end..].to_vec();
                 bytes.truncate(end);
-                let line = self.line;
-                self.line += memchr_iter(self.dialect.terminator, &bytes).count() as u64;
-                return Some(Ok(Block { bytes, line, file: self.file.clone() }));
+                return Some(Ok(self.block(bytes)));
             }
             if bytes.len() > LONGEST {
                 return Some(Err(self.open_quote()));
@@ -129,6 +144,13 @@ impl Cutter {
         }
     }
 
+    /// The next block, of these bytes.
+    fn block(&mut self, bytes: Vec<u8>) -> Block {
+        let block = Block::new(bytes, self.line, self.file.clone(), self.dialect);
+        self.line += block.lines as u64;
+        block
+    }
+
     /// Reads until there are `size` bytes, or what is there.
     fn read(&mut self, bytes: &mut Vec<u8>, size: usize) -> io::Result<()> {
         if self.live {
@@ -137,10 +159,10 @@ impl Cutter {
             bytes.extend_from_slice(&self.arrived[..n]);
             self.ended = n == 0;
         } else {
-            let had = bytes.len();
-            bytes.resize(had.max(size), 0);
-            let n = fill(&mut self.reader, &mut bytes[had..])?;
-            bytes.truncate(had + n);
+            let wanted = size.saturating_sub(bytes.len());
+            bytes.reserve_exact(wanted);
+            // Nothing is written before it is read over.
+            self.reader.by_ref().take(wanted as u64).read_to_end(bytes)?;
             self.ended = bytes.len() < size;
         }
         Ok(())
