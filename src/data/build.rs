@@ -36,6 +36,8 @@ enum Part {
     Numbers(Numbers),
     Dates(Vec<f64>),
     Text(Dictionary),
+    /// The batch's own numbers or dates, as they are; whether there is any.
+    Own(bool),
     /// A cell is not of the kind.
     Wrong,
     Passed,
@@ -355,6 +357,14 @@ impl Pass {
                             texts.clear();
                         }
                         Part::Dates(cells) => numbers.extend(cells, scratch)?,
+                        Part::Own(any) => {
+                            builder.any_number |= any;
+                            if let View::Values(Values::Numbers(cells) | Values::Dates(cells)) =
+                                scanned.batch.column(i)
+                            {
+                                numbers.extend(cells, scratch)?;
+                            }
+                        }
                         Part::Numbers(part) => {
                             builder.take_numbers(part);
                             numbers.extend(&part.cells, scratch)?;
@@ -485,6 +495,12 @@ fn parse_column(batch: &Batch, column: usize, kind: Kind) -> Part {
             let mut numbers = Numbers::with_capacity(rows);
             if numbers.parse(cells) { Part::Numbers(numbers) } else { Part::Wrong }
         }
+        (Kind::Numbers, View::Values(Values::Numbers(cells)))
+            if !cells.iter().any(|x| x.is_infinite()) =>
+        {
+            Part::Own(cells.iter().any(|x| !x.is_nan()))
+        }
+        (Kind::Dates, View::Values(Values::Dates(_))) => Part::Own(false),
         (Kind::Numbers, View::Values(values)) => {
             let mut numbers = Numbers::with_capacity(rows);
             let fits = !matches!(values, Values::Dates(_))
@@ -497,11 +513,7 @@ fn parse_column(batch: &Batch, column: usize, kind: Kind) -> Part {
         }
         (Kind::Dates, View::Values(_)) => dates((0..rows).map(|row| batch.date(row, column)), rows),
         (Kind::Text, View::Text(cells)) => Part::Text(Dictionary::of(cells.cells(), rows)),
-        (Kind::Text, View::Values(Values::Text(text))) => {
-            let level =
-                |code: &u32| text.levels.get(*code as usize).map_or(&[][..], |l| l.as_bytes());
-            Part::Text(Dictionary::of(text.codes.iter().map(level), rows))
-        }
+        (Kind::Text, View::Values(Values::Text(text))) => Part::Text(Dictionary::of_text(text)),
         (Kind::Text, View::Values(values)) => {
             let cells: Vec<String> = (0..rows).map(|row| values.cell(row)).collect();
             Part::Text(Dictionary::of(cells.iter().map(String::as_bytes), rows))

@@ -95,7 +95,7 @@ pub(super) fn keep(path: &Path, table: &Table) -> Result<(), Diagnostics> {
 
 fn write(path: &Path, table: &Table) -> Result<(), ArrowError> {
     /// The rows of a batch.
-    const ROWS: usize = 1 << 16;
+    const ROWS: usize = 1 << 14;
     let entry = Entry {
         source: table.source.clone(),
         notes: table.notes.clone(),

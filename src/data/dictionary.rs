@@ -55,6 +55,33 @@ impl Dictionary {
         }
         found
     }
+
+    /// Of a text that has its levels already; some of them may not occur.
+    pub(crate) fn of_text(text: &Text) -> Dictionary {
+        const NEW: u32 = u32::MAX - 1;
+        const { assert!(NEW != Text::MISSING) };
+        let is_missing = |level: &String| cell::is_missing(level.as_bytes().trim_ascii());
+        let first = |level| if is_missing(level) { Text::MISSING } else { NEW };
+        let mut new_codes: Vec<u32> = text.levels.iter().map(first).collect();
+        let mut first_rows = Vec::new();
+        let code = |(row, &code): (usize, &u32)| match new_codes.get_mut(code as usize) {
+            None => Text::MISSING,
+            Some(new) => {
+                if *new == NEW {
+                    *new = first_rows.len() as u32;
+                    first_rows.push(row as u32);
+                }
+                *new
+            }
+        };
+        Dictionary { codes: text.codes.iter().enumerate().map(code).collect(), first_rows }
+    }
+
+    /// The same as a text of its own, where it is of `cells`.
+    pub(crate) fn into_text<'a>(self, cell: impl Fn(usize) -> &'a str) -> Text {
+        let levels = self.first_rows.iter().map(|&row| cell(row as usize).to_owned());
+        Text { levels: levels.collect(), codes: self.codes.into(), boolean: false }
+    }
 }
 
 /// The first and the last eight bytes of a cell, and its length: all of it,

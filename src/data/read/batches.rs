@@ -158,7 +158,8 @@ impl Batches {
                     blocks.map(|block| Piece(Kind::Text(block, shape.clone()))).collect()
                 }
                 #[cfg(feature = "columnar")]
-                Some(Current::Columns(columns)) => columns.take(most)?,
+                // Its pieces have more rows than a text's.
+                Some(Current::Columns(columns)) => columns.take(most.div_ceil(4))?,
             };
             if !pieces.is_empty() {
                 return Ok(match self.rows_left {

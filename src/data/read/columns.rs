@@ -6,9 +6,8 @@
 //! empty string or `NA`.
 
 use super::super::batch::Batch;
-use super::super::buffer::Buffer;
-use super::super::cell;
 use super::super::date;
+use super::super::dictionary::Dictionary;
 use super::super::lines::Lines;
 use super::super::names::list;
 use super::super::table::{Text, Values};
@@ -16,13 +15,11 @@ use super::batches::Piece;
 use super::scan::Scanned;
 use super::{count, failed};
 use crate::diag::{Code, Diagnostic, Diagnostics};
-use arrow_array::types::{Float64Type, TimestampMicrosecondType};
+use arrow_array::types::{Float64Type, TimestampMicrosecondType, UInt32Type};
 use arrow_array::{Array, RecordBatch, cast::AsArray};
 use arrow_schema::{ArrowError, DataType, SchemaRef, TimeUnit};
-use foldhash::fast::RandomState;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::errors::ParquetError;
-use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufReader, Cursor, Read, Seek};
 use std::path::Path;
@@ -179,7 +176,7 @@ impl ColumnsPiece {
         let mut lines = Lines::default();
         lines.number_rows();
         lines.start_file(self.file);
-        (0..self.batch.num_rows() as u64).for_each(|i| lines.push(self.row + i));
+        lines.push_run(self.row, self.batch.num_rows());
         let columns = match &self.map {
             None => self.batch.columns().iter().map(values).collect(),
             Some(map) => map.iter().map(|&i| values(self.batch.column(i as usize))).collect(),
@@ -218,6 +215,11 @@ impl Target {
 fn values(array: &Arc<dyn Array>) -> Values {
     let rows = array.len();
     let target = Target::of(array.data_type());
+    if let (Target::Text, DataType::Dictionary(..)) = (target, array.data_type())
+        && let Some(text) = dictionary(array)
+    {
+        return Values::Text(text);
+    }
     let to = match target {
         Target::Numbers => DataType::Float64,
         Target::Dates => DataType::Timestamp(TimeUnit::Microsecond, None),
@@ -238,7 +240,10 @@ fn values(array: &Arc<dyn Array>) -> Values {
         Target::Numbers => {
             let numbers = cast.as_primitive::<Float64Type>();
             let cell = |i| if numbers.is_null(i) { f64::NAN } else { numbers.value(i) };
-            Values::Numbers((0..rows).map(cell).collect::<Vec<_>>().into())
+            Values::Numbers(match numbers.null_count() {
+                0 => numbers.values().to_vec().into(),
+                _ => (0..rows).map(cell).collect::<Vec<_>>().into(),
+            })
         }
         Target::Dates => {
             let micros = cast.as_primitive::<TimestampMicrosecondType>();
@@ -250,18 +255,36 @@ fn values(array: &Arc<dyn Array>) -> Values {
         }
         Target::Booleans => {
             let yes = cast.as_boolean();
-            let code = |i: usize| present(&i).then(|| if yes.value(i) { "true" } else { "false" });
-            text((0..rows).map(code))
+            let cell = |i: usize| match yes.value(i) {
+                _ if !present(&i) => "",
+                true => "true",
+                false => "false",
+            };
+            text(rows, cell)
         }
         Target::Text => {
             let strings = cast.as_string::<i32>();
-            let cell = |i: usize| present(&i).then(|| strings.value(i));
-            text(
-                (0..rows).map(|i| cell(i).filter(|cell| !cell::is_missing(cell.trim().as_bytes()))),
-            )
+            text(rows, |i: usize| if present(&i) { strings.value(i) } else { "" })
         }
         Target::Nothing => unreachable!("it has not been cast"),
     }
+}
+
+/// A dictionary of texts: its levels are looked at, and not its cells.
+fn dictionary(array: &Arc<dyn Array>) -> Option<Text> {
+    let array = array.as_any_dictionary_opt()?;
+    let levels = arrow_cast::cast(array.values().as_ref(), &DataType::Utf8).ok()?;
+    let levels = levels.as_string::<i32>();
+    let codes = arrow_cast::cast(array.keys(), &DataType::UInt32).ok()?;
+    let codes = codes.as_primitive::<UInt32Type>();
+    let code = |code: Option<u32>| code.unwrap_or(Text::MISSING);
+    let text = Text {
+        codes: codes.iter().map(code).collect::<Vec<_>>().into(),
+        levels: levels.iter().map(|level| level.unwrap_or_default().to_owned()).collect(),
+        boolean: false,
+    };
+    let cell = |row: usize| text.levels.get(text.codes[row] as usize).map_or("", String::as_str);
+    Some(Dictionary::of_text(&text).into_text(cell))
 }
 
 /// A timestamp of a zone is stored in UTC; as it stands is as it is wanted.
@@ -283,17 +306,7 @@ fn without_zone(array: &Arc<dyn Array>) -> Arc<dyn Array> {
     }
 }
 
-fn text<'a>(cells: impl Iterator<Item = Option<&'a str>>) -> Values {
-    let mut known: HashMap<&str, u32, RandomState> = HashMap::default();
-    let mut levels = Vec::new();
-    let codes: Vec<u32> = cells
-        .map(|cell| {
-            let Some(cell) = cell else { return Text::MISSING };
-            *known.entry(cell).or_insert_with(|| {
-                levels.push(cell.to_owned());
-                levels.len() as u32 - 1
-            })
-        })
-        .collect();
-    Values::Text(Text { codes: Buffer::from(codes), levels, boolean: false })
+fn text<'a>(rows: usize, cell: impl Fn(usize) -> &'a str) -> Values {
+    let cells = (0..rows).map(|row| cell(row).as_bytes());
+    Values::Text(Dictionary::of(cells, rows).into_text(cell))
 }
