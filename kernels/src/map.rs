@@ -14,10 +14,12 @@ use std::ops::{Deref, Range};
 use std::path::Path;
 
 /// Memory for this many more values, in large pages where the system has them:
-/// a page is a fault when it is first touched, and a table has many. Growing
-/// later keeps what has been granted.
+/// a page is a fault when it is first touched, and a table has many. Where the
+/// system refuses so much at once, the vector grows as others do.
 pub fn reserve_large_pages<T: Copy>(values: &mut Vec<T>, more: usize) {
-    values.reserve_exact(more);
+    if values.try_reserve_exact(more).is_err() {
+        return;
+    }
     #[cfg(target_os = "linux")]
     {
         const PAGE: usize = 4096;
@@ -149,6 +151,9 @@ mod tests {
             assert_eq!((values.as_ptr(), values.len()), (place, n + 1));
             assert!(values[1..].iter().enumerate().all(|(i, &x)| x == i as u64));
         }
+        let mut refused = vec![1u64];
+        reserve_large_pages(&mut refused, usize::MAX / 16);
+        assert_eq!(refused, [1]);
     }
 
     #[test]
