@@ -177,7 +177,7 @@ fn eight_digits(digits: u64) -> u64 {
 /// Sixteen bytes of a number at once.
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::{POWERS, plain_number, with_sign};
+    use super::{POWERS, plain_number};
     use std::arch::x86_64::*;
 
     /// Where bytes are to come from, so that the first `n` of sixteen end up at
@@ -209,6 +209,19 @@ mod x86 {
         controls
     };
 
+    /// What a whole number is divided by, for each number of bytes from its point
+    /// on: 0 without one, and 1 where it stands last. Then the same, negative.
+    const DIVISORS: [[f64; 17]; 2] = {
+        let mut divisors = [[1.0; 17]; 2];
+        let mut i = 0;
+        while i <= 16 {
+            divisors[0][i] = if i == 0 { 1.0 } else { POWERS[i - 1] };
+            divisors[1][i] = -divisors[0][i];
+            i += 1;
+        }
+        divisors
+    };
+
     #[target_feature(enable = "avx2,bmi1")]
     pub(super) fn plain_numbers(
         text: &[u8],
@@ -217,67 +230,64 @@ mod x86 {
         numbers: &mut Vec<f64>,
     ) {
         // Some numbers are taken apart, then divided side by side.
-        let (mut mantissas, mut powers) = ([0.0; 32], [1.0; 32]);
+        let (mut wholes, mut divisors) = ([0.0; 32], [1.0; 32]);
         let mut n = 0;
-        let mut divide = |mantissas: &[f64], powers: &[f64], last: Option<f64>| {
-            numbers.extend(mantissas.iter().zip(powers).map(|(mantissa, power)| mantissa / power));
+        let mut divide = |wholes: &[f64], divisors: &[f64], last: Option<f64>| {
+            numbers.extend(wholes.iter().zip(divisors).map(|(whole, divisor)| whole / divisor));
             numbers.extend(last);
         };
         for &(start, end) in places.iter().step_by(step) {
             let (start, end) = (start as usize, end as usize);
-            let negative = text.get(start) == Some(&b'-');
-            let first = start + usize::from(negative);
-            let length = end.wrapping_sub(first);
-            if let Some(digits) = text.get(first..)
-                && digits.len() >= 16
-                && (1..=16).contains(&length)
+            if let Some(bytes) = text.get(start..).and_then(|bytes| bytes.first_chunk::<17>())
+                && let Some((whole, divisor)) = apart(bytes, end.wrapping_sub(start))
             {
-                // SAFETY: the slice has sixteen bytes to read.
-                let bytes = unsafe { _mm_loadu_si128(digits.as_ptr().cast()) };
-                if let Some((mantissa, decimals)) = magnitude(bytes, length) {
-                    mantissas[n] = mantissa as f64;
-                    powers[n] = with_sign(POWERS[decimals], negative);
-                    n += 1;
-                    if n == mantissas.len() {
-                        divide(&mantissas, &powers, None);
-                        n = 0;
-                    }
-                    continue;
+                (wholes[n], divisors[n]) = (whole, divisor);
+                n += 1;
+                if n == wholes.len() {
+                    divide(&wholes, &divisors, None);
+                    n = 0;
                 }
+                continue;
             }
             let other = plain_number(&text[start..end]);
-            divide(&mantissas[..n], &powers[..n], other);
+            divide(&wholes[..n], &divisors[..n], other);
             n = 0;
             if other.is_none() {
                 return;
             }
         }
-        divide(&mantissas[..n], &powers[..n], None);
+        divide(&wholes[..n], &divisors[..n], None);
     }
 
-    /// The number without a sign in the first 1 to 16 of these bytes: its digits
-    /// as a whole number, and how many of them are behind the point.
+    /// The number in the first `length` of these bytes: its digits as a whole
+    /// number below 2^53, and what to divide it by.
     #[inline]
     #[target_feature(enable = "avx2,bmi1")]
-    fn magnitude(bytes: __m128i, length: usize) -> Option<(u64, usize)> {
-        debug_assert!((1..=16).contains(&length));
-        // A digit becomes its value, and the point 0x1e.
-        let bytes = _mm_xor_si128(bytes, _mm_set1_epi8(b'0' as i8));
-        let points = _mm_cmpeq_epi8(bytes, _mm_set1_epi8((b'.' ^ b'0') as i8));
+    fn apart(bytes: &[u8; 17], length: usize) -> Option<(f64, f64)> {
+        let negative = usize::from(bytes[0] == b'-');
+        let length = length.wrapping_sub(negative);
+        if !(1..=16).contains(&length) {
+            return None;
+        }
+        // SAFETY: sixteen of seventeen bytes, from the first or the second on.
+        let bytes = unsafe { _mm_loadu_si128(bytes.as_ptr().add(negative).cast()) };
+        let points = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(b'.' as i8));
         // Without a point, it is as if one stood behind the last digit.
         let point = (_mm_movemask_epi8(points) as u32 | 1 << length).trailing_zeros() as usize;
-        let decimals = (length - point).saturating_sub(1);
-        let count = length - usize::from(point < length);
+        let from_point = length - point;
+        let divisor = DIVISORS[negative].get(from_point)?;
         let to_the_right = &TO_THE_RIGHT[length..length + 16];
         // SAFETY: a slice of sixteen bytes.
         let to_the_right = unsafe { _mm_loadu_si128(to_the_right.as_ptr().cast()) };
-        let over = &OVER_THE_POINT[16 - length + point];
+        let over = &OVER_THE_POINT[16 - from_point];
         // SAFETY: a reference to sixteen bytes.
         let over = unsafe { _mm_loadu_si128(over.as_ptr().cast()) };
-        let digits = _mm_shuffle_epi8(_mm_shuffle_epi8(bytes, to_the_right), over);
+        let digits = _mm_xor_si128(bytes, _mm_set1_epi8(b'0' as i8));
+        let digits = _mm_shuffle_epi8(_mm_shuffle_epi8(digits, to_the_right), over);
         let nine = _mm_set1_epi8(9);
         let are_digits = _mm_cmpeq_epi8(_mm_max_epu8(digits, nine), nine);
-        if count == 0 || _mm_movemask_epi8(are_digits) != 0xffff {
+        // A point alone is no number.
+        if _mm_movemask_epi8(are_digits) != 0xffff || (length == 1 && point == 0) {
             return None;
         }
         // Digits to pairs, fours, and eights.
@@ -286,9 +296,11 @@ mod x86 {
         let ten_thousands = _mm_set_epi16(1, 10_000, 1, 10_000, 1, 10_000, 1, 10_000);
         let fours = _mm_madd_epi16(_mm_maddubs_epi16(digits, tens), hundreds);
         let eights = _mm_madd_epi16(_mm_packus_epi32(fours, fours), ten_thousands);
-        let eights = _mm_cvtsi128_si64(eights) as u64;
-        let mantissa = (eights & 0xffff_ffff) * 100_000_000 + (eights >> 32);
-        (mantissa <= 1 << 53).then_some((mantissa, decimals))
+        // 10^8 is a multiple of 2^8, so that its multiples up to 2^61 are exact,
+        // and so are sums below 2^53.
+        let halves = _mm_mul_pd(_mm_cvtepi32_pd(eights), _mm_set_pd(1.0, 1e8));
+        let whole = _mm_cvtsd_f64(_mm_add_sd(halves, _mm_unpackhi_pd(halves, halves)));
+        (whole < 9_007_199_254_740_992.0).then_some((whole, *divisor))
     }
 }
 
