@@ -17,24 +17,37 @@ use std::path::Path;
 /// a page is a fault when it is first touched, and a table has many. Where the
 /// system refuses so much at once, the vector grows as others do.
 pub fn reserve_large_pages<T: Copy>(values: &mut Vec<T>, more: usize) {
-    if values.try_reserve_exact(more).is_err() {
-        return;
+    if values.try_reserve_exact(more).is_ok() {
+        let spare = values.spare_capacity_mut();
+        advise_large_pages(spare.as_ptr_range());
     }
+}
+
+/// This many zeros, in large pages where the system has them.
+pub fn zeros_in_large_pages<T: bytemuck::Zeroable + Copy>(n: usize) -> Vec<T> {
+    // Fresh memory of the system is zeros, and is not touched yet.
+    let values = bytemuck::zeroed_vec(n);
+    advise_large_pages(values.as_ptr_range());
+    values
+}
+
+fn advise_large_pages<T>(values: std::ops::Range<*const T>) {
     #[cfg(target_os = "linux")]
     {
         const PAGE: usize = 4096;
         // Below some large pages there is little to win, and up to a page to lose.
         const WORTH: usize = 1 << 20;
-        let spare = values.spare_capacity_mut().as_mut_ptr_range();
-        let (start, end) = (spare.start as usize, spare.end as usize);
+        let (start, end) = (values.start as usize, values.end as usize);
         let (start, end) = (start.next_multiple_of(PAGE), end / PAGE * PAGE);
         if end.saturating_sub(start) >= WORTH {
-            // SAFETY: the pages from `start` to `end` lie within the vector's
-            // own spare capacity. The advice changes no byte of them, and
-            // where the system cannot follow it, nothing happens.
+            // SAFETY: the pages from `start` to `end` lie within an allocation
+            // of the caller's. The advice changes no byte of them, and where
+            // the system cannot follow it, nothing happens.
             unsafe { libc::madvise(start as *mut libc::c_void, end - start, libc::MADV_HUGEPAGE) };
         }
     }
+    #[cfg(not(target_os = "linux"))]
+    let _ = values;
 }
 
 /// A temporary file without a name, which only this value can write to. The
@@ -154,6 +167,9 @@ mod tests {
         let mut refused = vec![1u64];
         reserve_large_pages(&mut refused, usize::MAX / 16);
         assert_eq!(refused, [1]);
+        for n in [0, 1, 1_000_000] {
+            assert_eq!(zeros_in_large_pages::<u32>(n), vec![0; n]);
+        }
     }
 
     #[test]

@@ -18,7 +18,6 @@ use crate::check::model::{Data, Missing, Model, Width};
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::inputs::{self, Features, Layout};
 use crate::syntax::name_text;
-use rayon::prelude::*;
 
 /// The bytes that the encoded inputs may take where the caller sets no limit.
 pub const DEFAULT_LIMIT: u64 = 16 << 30;
@@ -320,10 +319,6 @@ fn size(bytes: f64) -> String {
     format!("{:.digits$} {name}", bytes / unit as f64)
 }
 
-/// Rows that are encoded by one thread at a time, and by all of them before
-/// they are written.
-const ROWS: (usize, usize) = (1 << 10, 1 << 14);
-
 /// Encodes the kept rows: numbers, and codes. `from` says the table's column of
 /// each input column.
 fn encode(
@@ -418,33 +413,23 @@ fn encode_numbers(
 ) -> Result<Buffer<f32>, Diagnostics> {
     // A block of rows at a time: columns are read along, rows written nearby.
     const BLOCK: usize = 64;
-    let encode = |(features, rows): (&mut [f32], &[u32])| {
+    let encode = |first: usize, features: &mut [f32]| {
         let mut too_large: Vec<Vec<u32>> = vec![Vec::new(); columns.len()];
+        let rows = &kept[first..];
         for (features, rows) in features.chunks_mut(BLOCK * width).zip(rows.chunks(BLOCK)) {
+            let rows = &rows[..features.len() / width];
             for ((_, start, cells), too_large) in columns.iter().zip(&mut too_large) {
                 cells.write(rows, &mut features[*start..], width, too_large);
             }
         }
         too_large
     };
+    let filled = table.storage.fill(kept.len(), width, encode);
+    let (dense, found) = filled.map_err(|error| no_room(&error))?;
     let mut too_large: Vec<Vec<u32>> = vec![Vec::new(); columns.len()];
-    let dense = table.storage.fill(kept.len() as u64 * width as u64, |push| {
-        if width == 0 {
-            return Ok(());
-        }
-        let mut features = vec![0f32; ROWS.1.min(kept.len()) * width];
-        for rows in kept.chunks(ROWS.1) {
-            let features = &mut features[..rows.len() * width];
-            let parts = features.par_chunks_mut(ROWS.0 * width).zip(rows.par_chunks(ROWS.0));
-            let found: Vec<Vec<Vec<u32>>> = parts.map(encode).collect();
-            for found in found {
-                too_large.iter_mut().zip(found).for_each(|(all, more)| all.extend(more));
-            }
-            push(features)?;
-        }
-        Ok(())
-    });
-    let dense = dense.map_err(|error: std::io::Error| no_room(&error))?;
+    for found in found {
+        too_large.iter_mut().zip(found).for_each(|(all, more)| all.extend(more));
+    }
     let errors = too_large.iter().zip(columns).filter_map(|(rows, &(i, ..))| {
         let column = &table.columns[i];
         let cells = rows.iter().map(|&row| row as usize);
@@ -516,36 +501,23 @@ fn encode_categories(
     kept: &[u32],
 ) -> Result<(Buffer<u32>, Vec<usize>), Diagnostics> {
     let width = categories.len();
-    let mut unseen = vec![0; width];
-    let codes = table.storage.fill(kept.len() as u64 * width as u64, |push| {
-        if width == 0 {
-            return Ok(());
-        }
-        let mut codes = vec![0u32; ROWS.1.min(kept.len()) * width];
-        for (block, rows) in kept.chunks(ROWS.1).enumerate() {
-            let codes = &mut codes[..rows.len() * width];
-            let encode = |(part, (codes, rows)): (usize, (&mut [u32], &[u32]))| {
-                let first = block * ROWS.1 + part * ROWS.0;
-                let mut unseen = vec![0; width];
-                for (i, (_, _, of)) in categories.iter().enumerate() {
-                    for (number, &row) in rows.iter().enumerate() {
-                        let (code, is_unseen) = of.get(row, first + number);
-                        codes[number * width + i] = code;
-                        unseen[i] += usize::from(is_unseen);
-                    }
-                }
-                unseen
-            };
-            let parts = codes.par_chunks_mut(ROWS.0 * width).zip(rows.par_chunks(ROWS.0));
-            let found: Vec<Vec<usize>> = parts.enumerate().map(encode).collect();
-            for found in found {
-                unseen.iter_mut().zip(found).for_each(|(all, more)| *all += more);
+    let encode = |first: usize, codes: &mut [u32]| {
+        let mut unseen = vec![0; width];
+        for (i, (_, _, of)) in categories.iter().enumerate() {
+            for (number, codes) in codes.chunks_exact_mut(width).enumerate() {
+                let (code, is_unseen) = of.get(kept[first + number], first + number);
+                codes[i] = code;
+                unseen[i] += usize::from(is_unseen);
             }
-            push(codes)?;
         }
-        Ok(())
-    });
-    let codes = codes.map_err(|error: std::io::Error| no_room(&error))?;
+        unseen
+    };
+    let filled = table.storage.fill(kept.len(), width, encode);
+    let (codes, found) = filled.map_err(|error| no_room(&error))?;
+    let mut unseen = vec![0; width];
+    for found in found {
+        unseen.iter_mut().zip(found).for_each(|(all, more): (&mut usize, usize)| *all += more);
+    }
     Ok((codes, unseen))
 }
 

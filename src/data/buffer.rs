@@ -1,7 +1,8 @@
 //! The cells of a column: in memory, or in a file that is mapped.
 
 use bytemuck::Pod;
-use mlpc_kernels::map::{Map, Scratch, reserve_large_pages};
+use mlpc_kernels::map::{Map, Scratch, reserve_large_pages, zeros_in_large_pages};
+use rayon::prelude::*;
 use std::fmt;
 use std::io;
 use std::ops::{Deref, Range};
@@ -110,23 +111,42 @@ impl Storage {
         Ok(Sinks { sinks: (0..sinks).map(new).collect(), scratch })
     }
 
-    /// Fills one buffer, of at most `longest` cells, from parts in order.
+    /// A buffer `[rows, width]` whose rows are written by `write`, which gets the
+    /// first row and the cells of some, all 0, and is run on the threads of the
+    /// current rayon pool; what it returns, in the order of the rows.
     ///
     /// # Errors
     /// Where the folder cannot be written to.
-    pub(crate) fn fill<T: Pod, E: From<io::Error>>(
+    pub(crate) fn fill<T: Pod + Send, R: Send>(
         &self,
-        longest: u64,
-        parts: impl FnOnce(&mut dyn FnMut(&[T]) -> io::Result<()>) -> Result<(), E>,
-    ) -> Result<Buffer<T>, E> {
-        let mut sinks = self.sinks(1, longest)?;
-        let Sinks { sinks: list, scratch } = &mut sinks;
-        if scratch.is_none() {
-            reserve_large_pages(&mut list[0].cells, usize::try_from(longest).unwrap_or(0));
+        rows: usize,
+        width: usize,
+        write: impl Fn(usize, &mut [T]) -> R + Sync,
+    ) -> io::Result<(Buffer<T>, Vec<R>)> {
+        // Rows that one thread writes at a time, and that all of them write
+        // before they go to a file.
+        const ROWS: (usize, usize) = (1 << 10, 1 << 14);
+        let write = &write;
+        let write_all = |first: usize, cells: &mut [T]| -> Vec<R> {
+            let parts = cells.par_chunks_mut((ROWS.0 * width).max(1)).enumerate();
+            parts.map(|(i, cells)| write(first + i * ROWS.0, cells)).collect()
+        };
+        let Storage::Folder(_) = self else {
+            let mut cells = zeros_in_large_pages(rows * width);
+            let found = write_all(0, &mut cells);
+            return Ok((cells.into(), found));
+        };
+        let mut sinks = self.sinks(1, rows as u64 * width as u64)?;
+        let mut cells = vec![T::zeroed(); ROWS.1.min(rows) * width];
+        let mut found = Vec::new();
+        for first in (0..rows).step_by(ROWS.1) {
+            let cells = &mut cells[..ROWS.1.min(rows - first) * width];
+            cells.fill(T::zeroed());
+            found.extend(write_all(first, cells));
+            sinks.sinks[0].extend(cells, sinks.scratch.as_ref())?;
         }
-        parts(&mut |part| list[0].extend(part, scratch.as_ref()))?;
         let mut buffers = sinks.finish()?;
-        Ok(buffers.pop().expect("there is one sink"))
+        Ok((buffers.pop().expect("there is one sink"), found))
     }
 }
 
@@ -237,10 +257,16 @@ mod tests {
             let buffers = sinks.finish().unwrap();
             assert_eq!(buffers[0], all);
             assert!(buffers[1].is_empty() && buffers[2].is_empty());
-            let one = storage.fill::<f64, io::Error>(50_000, |push| {
-                parts.iter().try_for_each(|part| push(part))
-            });
-            assert_eq!(one.unwrap(), all);
+            for (rows, width) in [(40_004, 2), (3, 1), (5, 0), (0, 2)] {
+                let write = |first: usize, cells: &mut [f64]| {
+                    let cell = |(i, cell): (usize, &mut f64)| *cell += (first * width + i) as f64;
+                    cells.iter_mut().enumerate().for_each(cell);
+                    first
+                };
+                let (cells, first_rows) = storage.fill(rows, width, write).unwrap();
+                assert!(cells.iter().copied().eq((0..rows * width).map(|i| i as f64)));
+                assert!(first_rows.is_sorted());
+            }
         }
         assert!(Storage::Folder("no/such/folder".into()).sinks::<f32>(1, 1).is_err());
     }
