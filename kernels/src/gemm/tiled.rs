@@ -37,9 +37,10 @@ pub(crate) const fn vectors(registers: usize) -> usize {
 }
 
 /// Rows of a register tile with `nv` vectors of columns: the accumulators,
-/// a row of B and two broadcasts fill the register file.
-const fn rows<S: Simd>(nv: usize) -> usize {
-    let fit = (S::REGISTERS - nv - 2) / nv;
+/// a row of B, two broadcasts and, where there is one, a mask fill the register
+/// file.
+const fn rows<S: Simd>(nv: usize, masked: bool) -> usize {
+    let fit = (S::REGISTERS - nv - 2 - masked as usize) / nv;
     if fit > MOST_ROWS { MOST_ROWS } else { fit }
 }
 
@@ -159,7 +160,7 @@ impl Op for Tiled<'_> {
             }
             let masked = !width.is_multiple_of(S::LANES);
             let nv = width.div_ceil(S::LANES);
-            let row_blocks = m.div_ceil(rows::<S>(nv));
+            let row_blocks = m.div_ceil(rows::<S>(nv, masked));
             let mut first = 0;
             for part in 0..parts {
                 let even = (k - first).div_ceil(parts - part).next_multiple_of(unit);
@@ -408,7 +409,7 @@ macro_rules! register_tiles {
                     }
                 };
                 match self.take {
-                    $($mr if $mr <= rows::<S>(NV) => {
+                    $($mr if $mr <= rows::<S>(NV, MASKED) => {
                         $(let mut $r = start($i);)*
                         let mut b = self.b;
                         let Source { mut at, mut row, column, mut run, mut runs, .. } = self.a;
@@ -466,7 +467,7 @@ macro_rules! register_tiles {
                             unsafe { $r.store::<MASKED>(s, c_row($i), last) };
                         )*
                     })*
-                    _ => unreachable!("blocks have 1 to {} rows", rows::<S>(NV)),
+                    _ => unreachable!("blocks have 1 to {} rows", rows::<S>(NV, MASKED)),
                 }
             }
         }
