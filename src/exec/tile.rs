@@ -1,6 +1,7 @@
 //! One tile: the plan's steps over the tile's arena.
 
 use super::levels::{Levels, rows_of_part};
+use super::lines::Lines;
 use super::{Batch, Rows, Targets};
 use crate::inputs::{Features, NONE};
 use crate::plan::{Buffer, BufferId, Plan, Program, SlopeOf, Step};
@@ -229,7 +230,7 @@ pub(super) fn run_part<'a>(
 /// What prediction reads and writes beside parameters and rows.
 #[derive(Debug)]
 pub(super) struct Memory {
-    pub(super) arena: Vec<f32>,
+    pub(super) arena: Lines,
     levels: Levels,
     /// Rows of a small network whose categories are written out; one row with
     /// the numbers of its embeddings.
@@ -246,7 +247,7 @@ impl Memory {
             _ => plan.inputs,
         };
         Memory {
-            arena: vec![0.0; (arena * tile).max(least)],
+            arena: Lines::zeros((arena * tile).max(least)),
             levels: Levels::new(plan, tile, false),
             expanded: vec![0.0; expanded],
         }
