@@ -418,19 +418,28 @@ impl Op for SumFeatures<'_> {
             let offset = |i: usize| group * FEATURES + i.min(sums.len() - 1);
             let (mut a, mut b, mut c, mut e) = (zero, zero, zero, zero);
             for panel in tile.panels() {
-                let at = d.as_ptr().wrapping_add(panel.first * features);
-                for lane in (0..panel.width).step_by(S::LANES) {
-                    let n = S::LANES.min(panel.width - lane);
-                    let load = |i: usize| {
-                        let at = at.wrapping_add(offset(i) * panel.width + lane);
-                        // SAFETY: n lanes of a feature of the panel, which lies
-                        // within the tile (sum_features has checked its length).
-                        unsafe { if n == S::LANES { s.load_ptr(at) } else { s.load_first(at, n) } }
-                    };
-                    a = s.add(a, load(0));
-                    b = s.add(b, load(1));
-                    c = s.add(c, load(2));
-                    e = s.add(e, load(3));
+                let first = d.as_ptr().wrapping_add(panel.first * features);
+                let row = |i: usize| first.wrapping_add(offset(i) * panel.width);
+                let (row_a, row_b, row_c, row_e) = (row(0), row(1), row(2), row(3));
+                let mut lane = 0;
+                while lane + S::LANES <= panel.width {
+                    // SAFETY: a vector of lanes of a feature of the panel, which
+                    // lies within the tile (sum_features has checked its length).
+                    let load = |row: *const f32| unsafe { s.load_ptr(row.wrapping_add(lane)) };
+                    a = s.add(a, load(row_a));
+                    b = s.add(b, load(row_b));
+                    c = s.add(c, load(row_c));
+                    e = s.add(e, load(row_e));
+                    lane += S::LANES;
+                }
+                if lane < panel.width {
+                    let n = panel.width - lane;
+                    // SAFETY: the same for n lanes.
+                    let load = |row: *const f32| unsafe { s.load_first(row.wrapping_add(lane), n) };
+                    a = s.add(a, load(row_a));
+                    b = s.add(b, load(row_b));
+                    c = s.add(c, load(row_c));
+                    e = s.add(e, load(row_e));
                 }
             }
             for (sum, total) in sums.iter_mut().zip(s.sum4([a, b, c, e])) {

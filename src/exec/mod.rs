@@ -7,6 +7,7 @@
 //! order, so that the result is the same bits whatever the number of threads.
 
 mod levels;
+mod lines;
 mod predict;
 mod reduce;
 pub mod reference;
@@ -18,6 +19,7 @@ pub use predict::{Predict, mean_loss};
 use crate::inputs::Features;
 use crate::plan::{Plan, Split, Step};
 use levels::Levels;
+use lines::Lines;
 use mlpc_kernels::gemm::Algorithm;
 use mlpc_kernels::small::MOST_ROWS;
 use rayon::prelude::*;
@@ -121,7 +123,7 @@ pub struct Executor {
     parallel: bool,
     /// Where gradients are computed by outputs: the parts, and the gradient.
     parts: Vec<Part>,
-    gradient: Vec<f32>,
+    gradient: Lines,
     /// The batch of a small network whose categories are written out.
     expanded: Vec<f32>,
 }
@@ -133,13 +135,13 @@ const ROUND: usize = 16;
 /// The memory of a shard.
 #[derive(Debug)]
 struct Shard {
-    arena: Vec<f32>,
+    arena: Lines,
     /// Targets of a tile, feature-major, where they are numbers.
     targets: Vec<f32>,
     /// Targets of a tile, where they are classes.
     classes: Vec<u32>,
     levels: Levels,
-    gradient: Vec<f32>,
+    gradient: Lines,
     loss: f64,
 }
 
@@ -147,11 +149,11 @@ impl Shard {
     fn new(plan: &Plan, lanes: usize) -> Self {
         let gradient = if plan.is_by_outputs() { 0 } else { plan.parameters };
         Shard {
-            arena: vec![0.0; plan.train.arena * lanes],
+            arena: Lines::zeros(plan.train.arena * lanes),
             targets: vec![0.0; plan.outputs * lanes],
             classes: vec![0; lanes],
             levels: Levels::new(plan, lanes, plan.is_by_outputs()),
-            gradient: vec![0.0; gradient],
+            gradient: Lines::zeros(gradient),
             loss: 0.0,
         }
     }
@@ -176,7 +178,7 @@ impl Executor {
         let count = split.shards.min(if by_outputs { ROUND } else { 2 });
         let shards = (0..count).map(|_| Shard::new(&plan, lanes)).collect();
         let parts = if by_outputs { tile::parts(&plan) } else { Vec::new() };
-        let gradient = vec![0.0; if by_outputs { plan.parameters } else { 0 }];
+        let gradient = Lines::zeros(if by_outputs { plan.parameters } else { 0 });
         let tiled = !plan.train.steps.iter().any(|step| {
             matches!(
                 step,

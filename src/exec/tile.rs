@@ -1,14 +1,16 @@
 //! One tile: the plan's steps over the tile's arena.
 
 use super::levels::{Levels, rows_of_part};
+use super::lines::Lines;
 use super::{Batch, Rows, Targets};
 use crate::inputs::{Features, NONE};
 use crate::plan::{Buffer, BufferId, Plan, Program, SlopeOf, Step};
 use mlpc_kernels::gather;
-use mlpc_kernels::gemm::{Algorithm, Gemm, Right, Start};
+use mlpc_kernels::gemm::{Algorithm, End, Gemm, Right, Start};
 use mlpc_kernels::layout::{self, Pick, Tile, sum_features};
+use mlpc_kernels::loss;
 use mlpc_kernels::single::Packed;
-use mlpc_kernels::{loss, unary};
+use mlpc_kernels::unary::{self, Unary};
 use std::ops::Range;
 
 /// The rows that a tile takes from its batch.
@@ -228,7 +230,7 @@ pub(super) fn run_part<'a>(
 /// What prediction reads and writes beside parameters and rows.
 #[derive(Debug)]
 pub(super) struct Memory {
-    pub(super) arena: Vec<f32>,
+    pub(super) arena: Lines,
     levels: Levels,
     /// Rows of a small network whose categories are written out; one row with
     /// the numbers of its embeddings.
@@ -245,7 +247,7 @@ impl Memory {
             _ => plan.inputs,
         };
         Memory {
-            arena: vec![0.0; (arena * tile).max(least)],
+            arena: Lines::zeros((arena * tile).max(least)),
             levels: Levels::new(plan, tile, false),
             expanded: vec![0.0; expanded],
         }
@@ -462,9 +464,11 @@ impl Work<'_> {
         match *step {
             Step::Gather { table, bias, to, first } => self.gather(table, bias, to, first),
             Step::Dense { weight, bias, x, z, onto, ending, algorithm } => {
-                self.dense(weight, bias, x, z, onto, algorithm);
+                let within = ending.filter(|ending| ending.in_registers).map(|ending| ending.f);
+                self.dense(weight, bias, [x, z], onto, within, algorithm);
                 match ending {
                     None => {}
+                    Some(ending) if ending.in_registers => {}
                     Some(ending) if ending.y == z => ending.f.apply(isa, self.get_mut(z)),
                     Some(ending) => {
                         let [z, y] = self.several([z, ending.y]);
@@ -511,8 +515,9 @@ impl Work<'_> {
                 loss::softmax_backward(tile, y, dz);
             }
             Step::InputGradient { weight, first, dz, dx, slope, algorithm } => {
-                self.input_gradient(weight, first, dz, dx, algorithm);
-                if let Some(slope) = slope {
+                let within = slope.filter(|slope| slope.in_registers);
+                self.input_gradient(weight, first, [dz, dx], within, algorithm);
+                if let (Some(slope), None) = (slope, within) {
                     self.slope(slope, dx);
                 }
             }
@@ -530,20 +535,20 @@ impl Work<'_> {
         }
     }
 
-    /// z ← W·x (+ b), or z + W·x
+    /// z ← W·x (+ b), or z + W·x, or f of it
     fn dense(
         &mut self,
         weight: usize,
         bias: Option<usize>,
-        x: BufferId,
-        z: BufferId,
+        [x, z]: [BufferId; 2],
         onto: bool,
+        f: Option<Unary>,
         algorithm: Algorithm,
     ) {
         let (plan, tile, parameters) = (self.plan, self.tile, self.parameters);
         let shape = [self.width(z), self.width(x)];
         let bias = bias.map(|bias| &parameters[plan.tensors[bias].range.clone()]);
-        if shape[1] == 0 {
+        if shape[1] == 0 && f.is_none() {
             return;
         }
         let weights = &parameters[plan.weights[weight].clone()];
@@ -552,25 +557,37 @@ impl Work<'_> {
         if onto {
             gemm.start = Start::C;
         }
+        if let Some(f) = f {
+            gemm.end = End::Rectifier { leak: leak(f) };
+        }
         gemm.run(algorithm, plan.options.isa);
     }
 
-    /// dx ← Wᵀ·dz, of the inputs from `first` on
+    /// dx ← Wᵀ·dz (· f′), of the inputs from `first` on
     fn input_gradient(
         &mut self,
         weight: usize,
         first: usize,
-        dz: BufferId,
-        dx: BufferId,
+        [dz, dx]: [BufferId; 2],
+        slope: Option<SlopeOf>,
         algorithm: Algorithm,
     ) {
         let (plan, tile, parameters) = (self.plan, self.tile, self.parameters);
         let (outputs, inputs) = (self.width(dz), first..first + self.width(dx));
         let weights = &parameters[plan.weights[weight].clone()];
         let shape = [outputs, weights.len() / outputs];
-        let [dz, dx] = self.several([dz, dx]);
-        let gemm = Gemm::input_gradient(tile, shape, weights, dz, dx).rows(inputs);
-        gemm.run(algorithm, plan.options.isa);
+        let run = |gemm: Gemm<'_>| gemm.rows(inputs).run(algorithm, plan.options.isa);
+        match slope {
+            None => {
+                let [dz, dx] = self.several([dz, dx]);
+                run(Gemm::input_gradient(tile, shape, weights, dz, dx));
+            }
+            Some(slope) => {
+                let [dz, dx, y] = self.several([dz, dx, slope.from]);
+                let end = End::RectifierSlope { leak: leak(slope.f), y };
+                run(Gemm { end, ..Gemm::input_gradient(tile, shape, weights, dz, dx) });
+            }
+        }
     }
 
     /// A tile row by row.
@@ -663,6 +680,11 @@ impl Read<'_> {
     fn bias_gradient(&self, dz: BufferId, gradient: &mut [f32], accumulate: bool) {
         sum_features(self.plan.options.isa, self.tile, self.get(dz), gradient, accumulate);
     }
+}
+
+/// A rectifier's slope left of 0.
+fn leak(f: Unary) -> f32 {
+    f.leak().expect("the plan gives products rectifiers alone")
 }
 
 /// Where a buffer lies in the arena of a tile.

@@ -7,7 +7,8 @@
 //!    is computed from its output; else the input's place keeps the slope;
 //! 3. the gradient of a loss that goes with the last activation (softmax with
 //!    cross-entropy, sigmoid with bce) is one step, p − y, in place;
-//! 4. a slope goes to the end of the input gradient that it follows;
+//! 4. a slope goes to the end of the input gradient that it follows; rectifiers
+//!    and their slopes are computed by the product itself;
 //! 5. a bias's gradient goes with the weight's;
 //! 6. an input gradient that nobody uses (the first layer's) is left out, and of
 //!    one that embeddings use, all but their part;
@@ -322,7 +323,7 @@ impl Fuser<'_> {
                 self.slope_kept[last] = true;
                 self.place(user)
             };
-            Ending { f, y }
+            Ending { f, y, in_registers: false }
         });
         let table = self.gathered(weight);
         if let Some(table) = table {
@@ -359,6 +360,7 @@ impl Fuser<'_> {
 
     fn slope(&self, f: Unary, x: Value, y: Value) -> SlopeOf {
         let source = slope_source(f, x, y);
-        SlopeOf { f, from: self.buffer(source), kept: self.slope_kept[source] }
+        let kept = self.slope_kept[source];
+        SlopeOf { f, from: self.buffer(source), kept, in_registers: false }
     }
 }

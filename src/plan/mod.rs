@@ -160,6 +160,8 @@ pub struct Ending {
     /// Where f(z) goes. Where it is z's own buffer, z is dead. Else z's
     /// buffer is overwritten by f′(z), which the backward pass multiplies by.
     pub y: BufferId,
+    /// Whether the product computes it, on sums that are still in registers.
+    pub in_registers: bool,
 }
 
 /// A slope, applied to a gradient in place.
@@ -171,6 +173,8 @@ pub struct SlopeOf {
     pub from: BufferId,
     /// `from` holds the slope itself, kept by the forward pass.
     pub kept: bool,
+    /// Whether a product computes it, on sums that are still in registers.
+    pub in_registers: bool,
 }
 
 /// A step of a tile. Buffers are tiles ([`Tile`]).
@@ -462,6 +466,7 @@ pub(super) fn prefers_dots(inputs: usize, outputs: usize) -> bool {
     inputs <= 16 || outputs <= if inputs <= 32 { 16 } else { 10 }
 }
 
+/// Who computes products, and with them what follows.
 fn choose_algorithms(steps: &mut [Step], weights: &[Range<usize>], isa: Isa) {
     for step in steps {
         let (weight, algorithm) = match step {
@@ -479,5 +484,15 @@ fn choose_algorithms(steps: &mut [Step], weights: &[Range<usize>], isa: Isa) {
             Isa::Portable if large => Algorithm::Matrixmultiply,
             _ => Algorithm::Tiled,
         };
+        let tiled = *algorithm == Algorithm::Tiled;
+        match step {
+            Step::Dense { ending: Some(ending), z, .. } => {
+                ending.in_registers = tiled && ending.y == *z && ending.f.leak().is_some();
+            }
+            Step::InputGradient { slope: Some(slope), .. } => {
+                slope.in_registers = tiled && !slope.kept && slope.f.leak().is_some();
+            }
+            _ => {}
+        }
     }
 }

@@ -56,7 +56,8 @@ impl Plan {
         let tensor = |id: usize| &self.tensors[id].name;
         let slope = |s: &SlopeOf| {
             let kept = if s.kept { "kept at" } else { "from" };
-            format!("slope {} {kept} {}", s.f.name(), b(s.from))
+            let place = if s.in_registers { ", in registers" } else { "" };
+            format!("slope {} {kept} {}{place}", s.f.name(), b(s.from))
         };
         match *step {
             Step::Load { x, rows } => {
@@ -95,6 +96,9 @@ impl Plan {
                 let _ = write!(text, " -> {}", b(z));
                 if let Some(ending) = ending {
                     let _ = match ending.y == z {
+                        _ if ending.in_registers => {
+                            write!(text, ", {} in registers", ending.f.name())
+                        }
                         true => write!(text, ", {} in place", ending.f.name()),
                         false => {
                             write!(text, ", {} -> {}, slope kept", ending.f.name(), b(ending.y))

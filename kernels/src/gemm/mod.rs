@@ -1,6 +1,7 @@
 //! The three matrix products of a dense layer.
 //!
-//! All of them are one operation, C ← A·B (+ bias, or + C). With W `[out, in]`
+//! All of them are one operation, C ← A·B (+ bias, or + C), and a rectifier or
+//! its slope on the way to C, where one follows. With W `[out, in]`
 //! as PyTorch has it, and tiles as [`Tile`] says:
 //!
 //! | product | C | A | B |
@@ -101,6 +102,8 @@ pub struct Gemm<'a> {
     pub layout: Layout,
     /// What the product is added to.
     pub start: Start<'a>,
+    /// What becomes of a sum before it is written.
+    pub end: End<'a>,
 }
 
 /// What a product is added to.
@@ -112,6 +115,26 @@ pub enum Start<'a> {
     C,
     /// A number a row of C.
     Bias(&'a [f32]),
+}
+
+/// What becomes of a sum before it is written. A rectifier of so much `leak` is
+/// x for x > 0, else leak·x: see [`Unary::leak`](crate::unary::Unary::leak).
+#[derive(Debug, Clone, Copy)]
+pub enum End<'a> {
+    /// Nothing.
+    Sum,
+    /// A rectifier is applied to it.
+    Rectifier {
+        /// Its slope left of 0.
+        leak: f32,
+    },
+    /// It is multiplied by a rectifier's slope: 1 where y > 0, else `leak`.
+    RectifierSlope {
+        /// Its slope left of 0.
+        leak: f32,
+        /// The rectifier's values, which lie as C does.
+        y: &'a [f32],
+    },
 }
 
 /// Who computes a product.
@@ -148,6 +171,7 @@ impl Algorithm {
     pub fn takes(self, gemm: &Gemm<'_>) -> bool {
         match self {
             Algorithm::Naive => true,
+            Algorithm::Dots | Algorithm::Matrixmultiply if !matches!(gemm.end, End::Sum) => false,
             Algorithm::Tiled => !matches!(gemm.b, Right::Tile(..)),
             // Lanes of both must come in the same panels.
             Algorithm::Dots => match (gemm.a, gemm.b, gemm.layout, gemm.start) {
@@ -180,6 +204,7 @@ impl<'a> Gemm<'a> {
             c: z,
             layout: Layout::Panels(tile.panel),
             start: bias.map_or(Start::Zero, Start::Bias),
+            end: End::Sum,
         }
     }
 
@@ -200,6 +225,7 @@ impl<'a> Gemm<'a> {
             c: dx,
             layout: Layout::Panels(tile.panel),
             start: Start::Zero,
+            end: End::Sum,
         }
     }
 
@@ -222,6 +248,7 @@ impl<'a> Gemm<'a> {
             c: gradient,
             layout: Layout::Rows(inputs),
             start: if accumulate { Start::C } else { Start::Zero },
+            end: End::Sum,
         }
     }
 
@@ -323,14 +350,17 @@ impl<'a> Gemm<'a> {
         let result = match self.layout {
             Layout::Rows(stride) => {
                 assert!(stride >= n, "a row longer than its stride");
-                self.c.len() >= spans(m, stride, n, 1)
+                spans(m, stride, n, 1)
             }
             Layout::Panels(panel) => {
                 assert!(panel > 0, "an empty panel");
-                self.c.len() >= product(m, n)
+                product(m, n)
             }
         };
-        assert!(result, "C is short");
+        assert!(self.c.len() >= result, "C is short");
+        if let End::RectifierSlope { y, .. } = self.end {
+            assert!(y.len() >= result, "the rectifier's values are short");
+        }
         if let Start::Bias(bias) = self.start {
             assert!(bias.len() >= m, "the bias is short");
         }

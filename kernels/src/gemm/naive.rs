@@ -1,6 +1,6 @@
 //! The definition of the product, in f64: the oracle of the others.
 
-use super::{Gemm, Layout, Left, Right, Start, column};
+use super::{End, Gemm, Layout, Left, Right, Start, column};
 
 pub(super) fn run(g: Gemm<'_>) {
     let (m, n, k) = (g.m, g.n, g.k);
@@ -21,7 +21,8 @@ pub(super) fn run(g: Gemm<'_>) {
     for i in 0..m {
         for j in 0..n {
             let (start, stride) = column(g.layout, m, n, j);
-            let c = &mut g.c[start + i * stride];
+            let at = start + i * stride;
+            let c = &mut g.c[at];
             let mut sum = match g.start {
                 Start::Zero => 0.0,
                 Start::C => f64::from(*c),
@@ -30,7 +31,13 @@ pub(super) fn run(g: Gemm<'_>) {
             for l in 0..k {
                 sum += f64::from(a(i, l)) * f64::from(b(l, j));
             }
-            *c = sum as f32;
+            let slope = |x: f32, leak: f32| if x > 0.0 { 1.0 } else { f64::from(leak) };
+            *c = match g.end {
+                End::Sum => sum as f32,
+                End::Rectifier { leak: 0.0 } if sum < 0.0 => 0.0,
+                End::Rectifier { leak } => (sum * slope(sum as f32, leak)) as f32,
+                End::RectifierSlope { leak, y } => (sum * slope(y[at], leak)) as f32,
+            };
         }
     }
 }

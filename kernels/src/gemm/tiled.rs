@@ -10,7 +10,7 @@
 //!         for l in the part:
 //!           load NV vectors of B's row l
 //!           for each of the MR rows: broadcast A[row][l], NV multiply-adds
-//!         C ← accumulators, or C + accumulators
+//!         C ← accumulators, or C + accumulators, or what becomes of them
 //! ```
 //!
 //! A block of columns is a panel of B where B lies in panels: then its rows
@@ -20,7 +20,7 @@
 //! which costs a factor of three.
 
 use super::strip::Strip;
-use super::{Gemm, Layout, Left, Right, Start, column};
+use super::{End, Gemm, Layout, Left, Right, Start, column};
 use crate::layout::Tile;
 use crate::simd::{Op, Simd};
 use std::cell::RefCell;
@@ -37,9 +37,10 @@ pub(crate) const fn vectors(registers: usize) -> usize {
 }
 
 /// Rows of a register tile with `nv` vectors of columns: the accumulators,
-/// a row of B and two broadcasts fill the register file.
-const fn rows<S: Simd>(nv: usize) -> usize {
-    let fit = (S::REGISTERS - nv - 2) / nv;
+/// a row of B, two broadcasts and, where there is one, a mask fill the register
+/// file.
+const fn rows<S: Simd>(nv: usize, masked: bool) -> usize {
+    let fit = (S::REGISTERS - nv - 2 - masked as usize) / nv;
     if fit > MOST_ROWS { MOST_ROWS } else { fit }
 }
 
@@ -70,7 +71,7 @@ impl Op for Tiled<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Gemm { m, n, k, a, b, c, layout, start } = self.0;
+        let Gemm { m, n, k, a, b, c, layout, start, end } = self.0;
         let (b, b_layout) = match b {
             Right::Rows { data, stride } => (data, Layout::Rows(stride)),
             Right::Panels { data, panel } => (data, Layout::Panels(panel)),
@@ -107,6 +108,10 @@ impl Op for Tiled<'_> {
             false => 1,
         };
         let c = c.as_mut_ptr();
+        let y = match end {
+            End::RectifierSlope { y, .. } => y.as_ptr(),
+            _ => std::ptr::null(),
+        };
 
         // The width of the block of columns that begins there. None crosses a
         // panel's border. Whole vectors come in even blocks, 5 as 3 and 2, not
@@ -155,12 +160,13 @@ impl Op for Tiled<'_> {
             }
             let masked = !width.is_multiple_of(S::LANES);
             let nv = width.div_ceil(S::LANES);
-            let row_blocks = m.div_ceil(rows::<S>(nv));
+            let row_blocks = m.div_ceil(rows::<S>(nv, masked));
             let mut first = 0;
             for part in 0..parts {
                 let even = (k - first).div_ceil(parts - part).next_multiple_of(unit);
                 let last = (first + even).min(k);
                 let start = if part > 0 { Start::C } else { start };
+                let end = if last == k { end } else { End::Sum };
                 let source = match a {
                     Left::Strided { data, row_stride, column_stride } => Source {
                         at: data.as_ptr().wrapping_add(first * column_stride),
@@ -230,6 +236,8 @@ impl Op for Tiled<'_> {
                             c_stride,
                             c_step,
                             start,
+                            end,
+                            y: y.wrapping_add(c_start + row * c_stride),
                             row,
                         };
                         match nv {
@@ -347,6 +355,9 @@ struct Blocks<'a> {
     c_stride: usize,
     c_step: usize,
     start: Start<'a>,
+    end: End<'a>,
+    /// Where `end` takes a rectifier's values: they lie as C does.
+    y: *const f32,
     /// The first row in C.
     row: usize,
 }
@@ -367,6 +378,7 @@ impl<const NV: usize, const MASKED: bool> Op for Outlined<'_, NV, MASKED> {
             blocks.run::<S, NV, MASKED>(s);
             blocks.b = blocks.b.wrapping_add(blocks.b_step);
             blocks.c = blocks.c.wrapping_add(blocks.c_step);
+            blocks.y = blocks.y.wrapping_add(blocks.c_step);
         }
     }
 }
@@ -397,7 +409,7 @@ macro_rules! register_tiles {
                     }
                 };
                 match self.take {
-                    $($mr if $mr <= rows::<S>(NV) => {
+                    $($mr if $mr <= rows::<S>(NV, MASKED) => {
                         $(let mut $r = start($i);)*
                         let mut b = self.b;
                         let Source { mut at, mut row, column, mut run, mut runs, .. } = self.a;
@@ -427,20 +439,35 @@ macro_rules! register_tiles {
                             at = at.wrapping_add(self.a.jump);
                             runs -= 1;
                         }
-                        $({
-                            let mut sum = $r;
+                        let load = |at: *const f32, i: usize| -> Strip<S, NV> {
+                            let at = at.wrapping_add(i * self.c_stride);
+                            // SAFETY: NV vectors of a row of C, or of what
+                            // lies as C does.
+                            unsafe { Strip::load::<MASKED>(s, at, S::LANES, last) }
+                        };
+                        if matches!(self.start, Start::C) {
+                            $($r = $r.add(s, load(self.c, $i));)*
+                        }
+                        // Each case by itself: what others need is not computed.
+                        match self.end {
+                            End::Sum => {}
+                            end @ End::Rectifier { leak: 0.0 } => {
+                                $($r = $r.ended(s, end, $r);)*
+                            }
+                            end @ End::Rectifier { .. } => {
+                                $($r = $r.ended(s, end, $r);)*
+                            }
+                            end @ End::RectifierSlope { .. } => {
+                                $($r = $r.ended(s, end, load(self.y, $i));)*
+                            }
+                        }
+                        $(
                             // SAFETY: NV vectors of C's row, and C is borrowed
                             // exclusively.
-                            unsafe {
-                                if matches!(self.start, Start::C) {
-                                    let c = Strip::load::<MASKED>(s, c_row($i), S::LANES, last);
-                                    sum = sum.add(s, c);
-                                }
-                                sum.store::<MASKED>(s, c_row($i), last);
-                            }
-                        })*
+                            unsafe { $r.store::<MASKED>(s, c_row($i), last) };
+                        )*
                     })*
-                    _ => unreachable!("blocks have 1 to {} rows", rows::<S>(NV)),
+                    _ => unreachable!("blocks have 1 to {} rows", rows::<S>(NV, MASKED)),
                 }
             }
         }

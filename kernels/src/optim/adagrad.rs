@@ -22,7 +22,9 @@ impl OptimOp for Adagrad {
         1
     }
     fn coefficients(rate: f64, hyper: &Values, _: u64) -> Coefficients {
-        [rate as f32, hyper[0] as f32, hyper[1] as f32, 0.0, 0.0, 0.0, 0.0, 0.0]
+        let [eps, decay, ..] = *hyper;
+        let least = super::least_square(eps, 1.0);
+        [rate as f32, super::divisor(eps, rate), decay as f32, least, 0.0, 0.0, 0.0, 0.0]
     }
     #[inline(always)]
     fn update<S: Simd>(
@@ -35,8 +37,8 @@ impl OptimOp for Adagrad {
     ) -> (S::V, S::V, S::V) {
         let g = s.mul_add(c[2], p, g);
         let m = s.mul_add(g, g, m);
-        let step = s.div(g, s.add(s.sqrt(m), c[1]));
-        (s.neg_mul_add(c[0], step, p), m, v)
+        let denominator = s.add(s.sqrt(s.max(c[3], m)), c[1]);
+        (s.neg_mul_add(s.div(c[0], denominator), g, p), m, v)
     }
     fn oracle(rate: f64, hyper: &Values, _: u64, p: f64, g: f64, state: &mut [f64; 2]) -> f64 {
         let [eps, decay, ..] = *hyper;

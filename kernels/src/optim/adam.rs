@@ -31,7 +31,7 @@ pub(super) const fn hypers(decay: f64) -> [Hyper; 4] {
 
 /// Scalars of Adam: 1−β₁, 1−β₂, rate/(1−β₁ᵗ), 1/√(1−β₂ᵗ), ε, then what the
 /// parameter is multiplied by (`shrink`) and what of it is added to the
-/// gradient (`decay`).
+/// gradient (`decay`), and the [`least_square`](super::least_square).
 pub(super) fn coefficients(
     rate: f64,
     hyper: &Values,
@@ -41,15 +41,17 @@ pub(super) fn coefficients(
 ) -> Coefficients {
     let [beta1, beta2, eps, ..] = *hyper;
     let correct = |beta: f64| 1.0 - beta.powf(step as f64);
+    let rate = rate / correct(beta1);
+    let scale = 1.0 / correct(beta2).sqrt();
     [
         (1.0 - beta1) as f32,
         (1.0 - beta2) as f32,
-        (rate / correct(beta1)) as f32,
-        (1.0 / correct(beta2).sqrt()) as f32,
-        eps as f32,
+        rate as f32,
+        scale as f32,
+        super::divisor(eps, rate),
         shrink as f32,
         decay as f32,
-        0.0,
+        super::least_square(eps, scale),
     ]
 }
 
@@ -68,8 +70,9 @@ pub(super) fn update<S: Simd>(
     // m + (1−β)·(g − m) keeps a constant gradient exactly.
     let m = s.mul_add(c[0], s.sub(g, m), m);
     let v = s.mul_add(c[1], s.sub(s.mul(g, g), v), v);
-    let denominator = s.mul_add(s.sqrt(v), c[3], c[4]);
-    (s.neg_mul_add(c[2], s.div(m, denominator), p), m, v)
+    // The rate is divided, not m, which may be denormal.
+    let denominator = s.mul_add(s.sqrt(s.max(c[7], v)), c[3], c[4]);
+    (s.neg_mul_add(s.div(c[2], denominator), m, p), m, v)
 }
 
 /// One number of Adam without weight decay.

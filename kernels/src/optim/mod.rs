@@ -164,6 +164,21 @@ const fn weight_decay(default: f64) -> Hyper {
     }
 }
 
+/// What a mean of squares is raised to before its root, times `scale`, is added
+/// to ε: where a parameter's gradient stays away, the mean decays to denormals,
+/// over which CPUs take several times as long. It is 0 for an ε so small that it
+/// would show in the sum.
+fn least_square(eps: f64, scale: f64) -> f32 {
+    let least = f32::MIN_POSITIVE;
+    let shows = f64::from(least).sqrt() * scale > 0.25 * f64::from(f32::EPSILON) * eps;
+    if shows { 0.0 } else { least }
+}
+
+/// ε, but for one that is so small that the rate divided by it overflows.
+fn divisor(eps: f64, rate: f64) -> f32 {
+    eps.max(2.0 * rate / f64::from(f32::MAX)) as f32
+}
+
 struct Update<'a, O> {
     coefficients: Coefficients,
     parameters: &'a mut [f32],

@@ -38,10 +38,10 @@ impl OptimOp for RmsProp {
         [
             rate as f32,
             (1.0 - alpha) as f32,
-            eps as f32,
+            super::divisor(eps, 1.0),
             momentum as f32,
             decay as f32,
-            0.0,
+            super::least_square(eps, 1.0),
             0.0,
             0.0,
         ]
@@ -57,7 +57,8 @@ impl OptimOp for RmsProp {
     ) -> (S::V, S::V, S::V) {
         let g = s.mul_add(c[4], p, g);
         let v = s.mul_add(c[1], s.sub(s.mul(g, g), v), v);
-        let m = s.mul_add(c[3], m, s.div(g, s.add(s.sqrt(v), c[2])));
+        let denominator = s.add(s.sqrt(s.max(c[5], v)), c[2]);
+        let m = s.mul_add(s.div(s.splat(1.0), denominator), g, s.mul(c[3], m));
         (s.neg_mul_add(c[0], m, p), m, v)
     }
     fn oracle(rate: f64, hyper: &Values, _: u64, p: f64, g: f64, state: &mut [f64; 2]) -> f64 {

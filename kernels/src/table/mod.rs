@@ -229,11 +229,11 @@ impl Row {
             | Operation::Move(_)
             | Operation::SumFeatures
             | Operation::Gather => 2,
-            Operation::Product(Product::Forward) => 2,
             Operation::Product(Product::InputGradient) => 1,
             Operation::Product(Product::WeightGradient)
             | Operation::Update(_)
             | Operation::Network(_) => 3,
+            Operation::Product(_) => 2,
             _ => 1,
         }
     }

@@ -1,33 +1,44 @@
-//! The three matrix products of a dense layer.
+//! The three matrix products of a dense layer, alone and with a rectifier.
 
 use super::inputs::{spread, untouched};
 use super::{Accuracy, Buffer, Mismatch, Placement, Setting, Size, Work};
-use crate::gemm::{Algorithm, Gemm, Layout, Right};
+use crate::gemm::{Algorithm, End, Gemm, Layout, Right};
 use crate::layout::Tile;
 use crate::simd::Isa;
-use crate::unary::Bound;
+use crate::unary::{Bound, Unary};
 
 /// A product of a layer with weights W `[out][in]` on a feature-major tile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Product {
     /// z ← W·x + b
     Forward,
+    /// y ← f(W·x + b), for a rectifier f
+    ForwardRectified,
     /// dx ← Wᵀ·dz
     InputGradient,
+    /// dx ← Wᵀ·dz · f′, for a rectifier f, of whose values f′ is computed
+    InputGradientSlope,
     /// dW ← dW + dz·xᵀ, with x row-major
     WeightGradient,
 }
 
 impl Product {
-    /// All three.
-    pub const ALL: [Product; 3] =
-        [Product::Forward, Product::InputGradient, Product::WeightGradient];
+    /// All of them.
+    pub const ALL: [Product; 5] = [
+        Product::Forward,
+        Product::ForwardRectified,
+        Product::InputGradient,
+        Product::InputGradientSlope,
+        Product::WeightGradient,
+    ];
 
     /// Its name.
     pub fn name(self) -> &'static str {
         match self {
             Product::Forward => "forward",
+            Product::ForwardRectified => "forward_rectified",
             Product::InputGradient => "input_gradient",
+            Product::InputGradientSlope => "input_gradient_slope",
             Product::WeightGradient => "weight_gradient",
         }
     }
@@ -35,8 +46,12 @@ impl Product {
     /// The layer whose product has these m, n and k.
     pub fn layer(self, m: usize, n: usize, k: usize) -> Size {
         match self {
-            Product::Forward => Size::Layer { inputs: k, outputs: m, rows: n },
-            Product::InputGradient => Size::Layer { inputs: m, outputs: k, rows: n },
+            Product::Forward | Product::ForwardRectified => {
+                Size::Layer { inputs: k, outputs: m, rows: n }
+            }
+            Product::InputGradient | Product::InputGradientSlope => {
+                Size::Layer { inputs: m, outputs: k, rows: n }
+            }
             Product::WeightGradient => Size::Layer { inputs: n, outputs: m, rows: k },
         }
     }
@@ -46,9 +61,16 @@ impl Product {
         let (a, b) = ([0.0], [0.0]);
         let tile = Tile::plain(1, 1);
         FORMS.into_iter().any(|form| {
-            let operands =
-                Operands { product: self, tile, inputs: 1, outputs: 1, form, b_stride: 1 };
-            algorithm.takes(&operands.gemm(&a, &b, &mut [0.0], 1, None))
+            let operands = Operands {
+                product: self,
+                tile,
+                inputs: 1,
+                outputs: 1,
+                form,
+                b_stride: 1,
+                leak: 0.0,
+            };
+            algorithm.takes(&operands.gemm(&a, &b, &mut [0.0], 1, None, &[]))
         })
     }
 }
@@ -102,20 +124,27 @@ struct Operands {
     form: Form,
     /// From row to row of x, where it lies in rows.
     b_stride: usize,
+    /// The rectifier's, where there is one.
+    leak: f32,
 }
 
 impl Operands {
     /// m, n and k.
     fn shape(&self) -> [usize; 3] {
         match self.product {
-            Product::Forward => [self.outputs, self.tile.width, self.inputs],
-            Product::InputGradient => [self.inputs, self.tile.width, self.outputs],
+            Product::Forward | Product::ForwardRectified => {
+                [self.outputs, self.tile.width, self.inputs]
+            }
+            Product::InputGradient | Product::InputGradientSlope => {
+                [self.inputs, self.tile.width, self.outputs]
+            }
             Product::WeightGradient => [self.outputs, self.inputs, self.tile.width],
         }
     }
 
     /// The product of A and B; dW's rows lie `c_stride` apart. It starts with
-    /// `start`: a bias, or for dW, where there is one, itself.
+    /// `start`: a bias, or for dW, where there is one, itself. `y` are the
+    /// rectifier's values.
     fn gemm<'a>(
         &self,
         a: &'a [f32],
@@ -123,11 +152,19 @@ impl Operands {
         c: &'a mut [f32],
         c_stride: usize,
         start: Option<&'a [f32]>,
+        y: &'a [f32],
     ) -> Gemm<'a> {
-        let (tile, widths) = (self.tile, [self.outputs, self.inputs]);
+        let (tile, widths, leak) = (self.tile, [self.outputs, self.inputs], self.leak);
         match self.product {
             Product::Forward => Gemm::forward(tile, widths, a, start, b, c),
+            Product::ForwardRectified => {
+                Gemm { end: End::Rectifier { leak }, ..Gemm::forward(tile, widths, a, start, b, c) }
+            }
             Product::InputGradient => Gemm::input_gradient(tile, widths, a, b, c),
+            Product::InputGradientSlope => Gemm {
+                end: End::RectifierSlope { leak, y },
+                ..Gemm::input_gradient(tile, widths, a, b, c)
+            },
             Product::WeightGradient => {
                 let x = match self.form {
                     Form::Rows => Right::Rows { data: b, stride: self.b_stride },
@@ -167,6 +204,8 @@ pub(super) struct Layer {
     c: Buffer,
     c_stride: usize,
     bias: Buffer,
+    /// A rectifier's values.
+    y: Buffer,
     /// Whether it starts with the bias, or with dW.
     starts: bool,
 }
@@ -190,11 +229,13 @@ impl Layer {
         let tile = Tile { width, rows, panel };
         let b_stride = inputs + setting.gap(2);
         let form = [Form::Rows, Form::Rows, Form::Panels(panel)][setting.variant];
-        let mut operands = Operands { product, tile, inputs, outputs, form, b_stride };
+        let rectifier = [Unary::Relu, Unary::LeakyRelu][setting.variant % 2];
+        let leak = rectifier.leak().expect("a rectifier");
+        let mut operands = Operands { product, tile, inputs, outputs, form, b_stride, leak };
         // What the algorithm takes: the form asked for, or any.
         let takes = |form: Form| {
             let gemm = Operands { form, ..operands };
-            algorithm.takes(&gemm.gemm(&[], &[], &mut [], inputs, None))
+            algorithm.takes(&gemm.gemm(&[], &[], &mut [], inputs, None, &[]))
         };
         if !takes(form) {
             operands.form = FORMS.into_iter().find(|&form| takes(form)).unwrap_or(form);
@@ -215,8 +256,10 @@ impl Layer {
             values
         };
         let (a, b, c) = match product {
-            Product::Forward => (weights(), tile_of(2, inputs, None), numbers(4, outputs * width)),
-            Product::InputGradient => {
+            Product::Forward | Product::ForwardRectified => {
+                (weights(), tile_of(2, inputs, None), numbers(4, outputs * width))
+            }
+            Product::InputGradient | Product::InputGradientSlope => {
                 (weights(), tile_of(2, outputs, None), numbers(4, inputs * width))
             }
             Product::WeightGradient => {
@@ -236,6 +279,7 @@ impl Layer {
                 (tile_of(1, outputs, Some(0.0)), x, numbers(4, outputs * inputs))
             }
         };
+        let y = numbers(5, if product == Product::InputGradientSlope { c.len() } else { 0 });
         let (columns, gap) = match product {
             Product::WeightGradient => (inputs, setting.gap(3)),
             _ => (c.len(), 0),
@@ -251,7 +295,9 @@ impl Layer {
             before,
             c_stride: columns + gap,
             bias: Buffer::new(setting, &numbers(3, outputs)),
-            starts: product != Product::InputGradient && setting.variant != 1,
+            y: Buffer::new(setting, &y),
+            starts: !matches!(product, Product::InputGradient | Product::InputGradientSlope)
+                && setting.variant != 1,
         }
     }
 
@@ -264,15 +310,29 @@ impl Layer {
         }
     }
 
+    /// What becomes of a sum, which is written there.
+    fn last(&self, sum: f64, place: usize) -> f64 {
+        let leak = f64::from(self.operands.leak);
+        match self.operands.product {
+            Product::ForwardRectified if sum < 0.0 && leak == 0.0 => 0.0,
+            Product::ForwardRectified if sum < 0.0 => leak * sum,
+            Product::InputGradientSlope => {
+                sum * if self.y.slice()[place] > 0.0 { 1.0 } else { leak }
+            }
+            _ => sum,
+        }
+    }
+
     /// Where elements of A, B and C lie.
     fn places(&self, i: usize, j: usize, l: usize) -> [usize; 3] {
         let Operands { product, tile, inputs, form, b_stride, .. } = self.operands;
         let [m, n, k] = self.operands.shape();
         match product {
-            Product::Forward | Product::InputGradient => {
-                let (b, c) = (tile.index(k, l, j), tile.index(m, i, j));
-                let a = if product == Product::Forward { i * inputs + l } else { l * inputs + i };
-                [a, b, c]
+            Product::Forward | Product::ForwardRectified => {
+                [i * inputs + l, tile.index(k, l, j), tile.index(m, i, j)]
+            }
+            Product::InputGradient | Product::InputGradientSlope => {
+                [l * inputs + i, tile.index(k, l, j), tile.index(m, i, j)]
             }
             Product::WeightGradient => {
                 let b = match form {
@@ -296,13 +356,13 @@ impl Work for Layer {
     fn run(&mut self) {
         let start = self.starts.then(|| self.bias.slice());
         let (a, b, c) = (self.a.slice(), self.b.slice(), self.c.slice_mut());
-        let gemm = self.operands.gemm(a, b, c, self.c_stride, start);
+        let gemm = self.operands.gemm(a, b, c, self.c_stride, start, self.y.slice());
         gemm.run(self.algorithm, self.isa);
     }
     fn check(&mut self) -> Result<Accuracy, Mismatch> {
         self.c.slice_mut().copy_from_slice(&self.before);
         self.run();
-        Mismatch::unless_intact(&[&self.a, &self.b, &self.c, &self.bias])?;
+        Mismatch::unless_intact(&[&self.a, &self.b, &self.c, &self.bias, &self.y])?;
         let [m, n, k] = self.operands.shape();
         let (a, b, c) = (self.a.slice(), self.b.slice(), self.c.slice());
         // Elements are at most 1, so that sums are at most k; each of k
@@ -320,8 +380,9 @@ impl Work for Layer {
                 let [at_a, at_b, _] = self.places(i, j, l);
                 f64::from(a[at_a]) * f64::from(b[at_b])
             };
-            let exact = f64::from(self.first(i, j)) + (0..k).map(term).sum::<f64>();
+            let sum = f64::from(self.first(i, j)) + (0..k).map(term).sum::<f64>();
             let [.., place] = self.places(i, j, 0);
+            let exact = self.last(sum, place);
             accuracy
                 .add(c[place], exact, bound, || format!("element ({i}, {j}) of {m}x{n}x{k}"))?;
         }

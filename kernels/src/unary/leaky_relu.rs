@@ -11,6 +11,7 @@ impl UnaryOp for LeakyRelu {
     const DOC: &'static str = "x for x > 0, else x/100";
     const SLOPE: SlopeFrom = SlopeFrom::Output;
     const SPREAD: Spread = Spread::Halves;
+    const LEAK: Option<f32> = Some(LEAK);
     const VALUE_BOUND: Bound = Bound::ulp(1.0);
     const SLOPE_BOUND: Bound = Bound::ulp(0.5);
 

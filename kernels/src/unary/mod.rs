@@ -34,6 +34,9 @@ pub trait UnaryOp {
     const SLOPE: SlopeFrom;
     /// What it does to the spread of a signal.
     const SPREAD: Spread = Spread::Keeps;
+    /// A rectifier's slope left of 0, where it is one: x for x > 0, else this
+    /// much of it. Products compute rectifiers and their slopes on the way.
+    const LEAK: Option<f32> = None;
     /// The largest error of `value`, over all f32.
     const VALUE_BOUND: Bound;
     /// The largest error of `slope`, over all f32.
@@ -138,6 +141,12 @@ macro_rules! activations {
             /// What it does to the spread of a signal.
             pub fn spread(self) -> Spread {
                 match self { $(Unary::$Name => $file::$Name::SPREAD),* }
+            }
+
+            /// The slope left of 0 of a rectifier: x for x > 0, else this much
+            /// of it.
+            pub fn leak(self) -> Option<f32> {
+                match self { $(Unary::$Name => $file::$Name::LEAK),* }
             }
 
             /// The error bounds of value and slope.

@@ -8,6 +8,7 @@ impl UnaryOp for Relu {
     const DOC: &'static str = "max(0, x); slope 0 at 0";
     const SLOPE: SlopeFrom = SlopeFrom::Output;
     const SPREAD: Spread = Spread::Halves;
+    const LEAK: Option<f32> = Some(0.0);
     const VALUE_BOUND: Bound = Bound::EXACT;
     const SLOPE_BOUND: Bound = Bound::EXACT;
 

@@ -1,0 +1,38 @@
+//! Memory that begins where a line of the cache does.
+
+use std::ops::{Deref, DerefMut};
+
+/// Floats that begin at a line: what lies at multiples of a vector's length
+/// never straddles two lines, where a load takes twice as long and a row that
+/// is written touches a line more.
+#[derive(Debug)]
+pub(super) struct Lines {
+    storage: Vec<f32>,
+    start: usize,
+    len: usize,
+}
+
+/// Bytes of a line, and of the widest vector.
+const LINE: usize = 64;
+
+impl Lines {
+    /// So many zeros.
+    pub(super) fn zeros(len: usize) -> Lines {
+        let storage = vec![0.0; len + LINE / size_of::<f32>()];
+        let start = storage.as_ptr().align_offset(LINE).min(LINE / size_of::<f32>());
+        Lines { storage, start, len }
+    }
+}
+
+impl Deref for Lines {
+    type Target = [f32];
+    fn deref(&self) -> &[f32] {
+        &self.storage[self.start..][..self.len]
+    }
+}
+
+impl DerefMut for Lines {
+    fn deref_mut(&mut self) -> &mut [f32] {
+        &mut self.storage[self.start..][..self.len]
+    }
+}
