@@ -1,4 +1,4 @@
-use super::exp::exp_neg_abs;
+use super::exp::{exp_neg_abs, logistic};
 use super::{Bound, SlopeFrom, Spread, UnaryOp};
 use crate::simd::Simd;
 
@@ -28,11 +28,7 @@ impl UnaryOp for Sigmoid {
 
     #[inline(always)]
     fn value<S: Simd>(s: S, x: S::V) -> S::V {
-        // The smaller side divides e^−|x|, so that denormals are right too.
-        let e = exp_neg_abs(s, x);
-        let one = s.splat(1.0);
-        let numerator = s.select(s.lt(x, s.splat(0.0)), e, one);
-        s.div(numerator, s.add(one, e))
+        logistic(s, x)
     }
     #[inline(always)]
     fn slope<S: Simd>(s: S, y: S::V) -> S::V {
