@@ -27,9 +27,8 @@ impl UnaryOp for Tanh {
         // With p = 2ⁿ and r/c = tanh r the sum's tanh is that of
         // (p − 1)·c + (p + 1)·r and (p + 1)·c + (p − 1)·r; their difference is
         // 2·(c − r).
-        let one = s.splat(1.0);
-        let more = s.mul(s.add(power, one), r);
-        let numerator = s.mul_add(s.sub(power, one), c, more);
+        let less = s.sub(power, s.splat(1.0));
+        let numerator = s.mul_add(less, c, s.mul_add(power, r, r));
         let denominator = s.mul_add(s.splat(2.0), s.sub(c, r), numerator);
         s.div(numerator, s.signed(denominator, x))
     }
