@@ -138,6 +138,7 @@ impl Rows<'_> {
 
 /// The side of the blocks that are transposed in registers.
 const BLOCK: usize = 8;
+const HALF: usize = BLOCK / 2;
 
 /// A tile from rows: their columns become its first features; padding lanes
 /// get 0. Where it has more features than the rows columns, the others are left
@@ -173,31 +174,56 @@ impl Op for RowsToTile<'_> {
             let to = &mut to[panel.of(features)];
             let width = panel.width;
             let mut lane = 0;
+            if columns < HALF && matches!(rows.pick, Pick::From(_)) {
+                // Next to each other: a column is every so many elements.
+                while lane + S::LANES <= panel.rows {
+                    let from = rows.at(panel.first + lane);
+                    for column in 0..columns {
+                        // SAFETY: these rows lie within the matrix
+                        // (Rows::check), and LANES lanes within the panel.
+                        unsafe {
+                            let x = match columns {
+                                1 => s.load_ptr(from),
+                                _ => s.load_strided(from.add(column), columns),
+                            };
+                            s.store_ptr(x, to.as_mut_ptr().add(column * width + lane));
+                        }
+                    }
+                    lane += S::LANES;
+                }
+            }
             while lane + BLOCK <= panel.rows {
                 let from: [*const f32; BLOCK] =
                     std::array::from_fn(|i| rows.at(panel.first + lane + i));
                 let to = to.as_mut_ptr().wrapping_add(lane);
-                let mut column = 0;
-                while column < columns {
-                    // The last block of columns begins where it ends with the
-                    // row, and writes some elements again; fewer columns than
-                    // a block has go one by one.
-                    if columns >= BLOCK {
-                        column = column.min(columns - BLOCK);
-                        // SAFETY: column + 8 ≤ columns, and the rows lie within
-                        // the matrix (Rows::check); features column..column + 8
-                        // and lanes lane..lane + 8 lie within the panel.
-                        unsafe {
-                            let to = to.wrapping_add(column * width);
-                            s.transpose8(from.map(|row| row.wrapping_add(column)), to, width);
+                let block = |column: usize| from.map(|row| row.wrapping_add(column));
+                // The last block of columns begins where it ends with the row,
+                // and writes some elements again; fewer columns than half a
+                // block has go one by one.
+                // SAFETY: column + 8, or 4, or 1 ≤ columns, and the rows lie
+                // within the matrix (Rows::check); as many features and lanes
+                // lane..lane + 8 lie within the panel.
+                unsafe {
+                    match columns {
+                        BLOCK.. => {
+                            for column in (0..columns).step_by(BLOCK) {
+                                let column = column.min(columns - BLOCK);
+                                s.transpose8(block(column), to.add(column * width), width);
+                            }
                         }
-                        column += BLOCK;
-                    } else {
-                        for (i, row) in from.iter().enumerate() {
-                            // SAFETY: the same for one column.
-                            unsafe { *to.add(column * width + i) = *row.add(column) }
+                        HALF.. => {
+                            for column in (0..columns).step_by(HALF) {
+                                let column = column.min(columns - HALF);
+                                s.transpose8x4(block(column), to.add(column * width), width);
+                            }
                         }
-                        column += 1;
+                        _ => {
+                            for column in 0..columns {
+                                for (i, row) in from.iter().enumerate() {
+                                    *to.add(column * width + i) = *row.add(column);
+                                }
+                            }
+                        }
                     }
                 }
                 lane += BLOCK;
@@ -409,41 +435,52 @@ impl Op for SumFeatures<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        const FEATURES: usize = 4;
+        /// Features that are summed at a time, each a chain of additions.
+        const FEATURES: usize = 8;
         let SumFeatures { tile, d, sums, accumulate } = self;
         let features = sums.len();
-        let zero = s.splat(0.0);
         for (group, sums) in sums.chunks_mut(FEATURES).enumerate() {
-            // The last features of a group of fewer are read again, for nothing.
-            let offset = |i: usize| group * FEATURES + i.min(sums.len() - 1);
-            let (mut a, mut b, mut c, mut e) = (zero, zero, zero, zero);
-            for panel in tile.panels() {
-                let first = d.as_ptr().wrapping_add(panel.first * features);
-                let row = |i: usize| first.wrapping_add(offset(i) * panel.width);
-                let (row_a, row_b, row_c, row_e) = (row(0), row(1), row(2), row(3));
-                let mut lane = 0;
-                while lane + S::LANES <= panel.width {
-                    // SAFETY: a vector of lanes of a feature of the panel, which
-                    // lies within the tile (sum_features has checked its length).
-                    let load = |row: *const f32| unsafe { s.load_ptr(row.wrapping_add(lane)) };
-                    a = s.add(a, load(row_a));
-                    b = s.add(b, load(row_b));
-                    c = s.add(c, load(row_c));
-                    e = s.add(e, load(row_e));
-                    lane += S::LANES;
-                }
-                if lane < panel.width {
-                    let n = panel.width - lane;
-                    // SAFETY: the same for n lanes.
-                    let load = |row: *const f32| unsafe { s.load_first(row.wrapping_add(lane), n) };
-                    a = s.add(a, load(row_a));
-                    b = s.add(b, load(row_b));
-                    c = s.add(c, load(row_c));
-                    e = s.add(e, load(row_e));
+            // The last feature of a group of fewer is read again, for nothing.
+            let feature = |i: usize| group * FEATURES + i.min(sums.len() - 1);
+            let mut totals = [s.splat(0.0); FEATURES];
+            let mut first = 0;
+            let usual = const { vectors(S::REGISTERS) * S::LANES };
+            if tile.panel == usual {
+                let starts: [_; FEATURES] =
+                    std::array::from_fn(|i| d.as_ptr().wrapping_add(feature(i) * usual));
+                while first + usual <= tile.width {
+                    let at = first * features;
+                    for (total, start) in totals.iter_mut().zip(starts) {
+                        for v in 0..vectors(S::REGISTERS) {
+                            let at = start.wrapping_add(at + v * S::LANES);
+                            // SAFETY: a vector of a feature of a whole panel,
+                            // which lies within the tile (sum_features has
+                            // checked its length).
+                            *total = s.add(*total, unsafe { s.load_ptr(at) });
+                        }
+                    }
+                    first += usual;
                 }
             }
-            for (sum, total) in sums.iter_mut().zip(s.sum4([a, b, c, e])) {
-                *sum = if accumulate { *sum + total } else { total };
+            for panel in tile.panels().skip_while(|panel| panel.first < first) {
+                let at = d.as_ptr().wrapping_add(panel.first * features);
+                for lane in (0..panel.width).step_by(S::LANES) {
+                    let n = S::LANES.min(panel.width - lane);
+                    for (i, total) in totals.iter_mut().enumerate() {
+                        let at = at.wrapping_add(feature(i) * panel.width + lane);
+                        // SAFETY: n lanes of a feature of the panel.
+                        let x = unsafe {
+                            if n == S::LANES { s.load_ptr(at) } else { s.load_first(at, n) }
+                        };
+                        *total = s.add(*total, x);
+                    }
+                }
+            }
+            for (sums, totals) in sums.chunks_mut(4).zip(totals.chunks_exact(4)) {
+                let totals = s.sum4([totals[0], totals[1], totals[2], totals[3]]);
+                for (sum, total) in sums.iter_mut().zip(totals) {
+                    *sum = if accumulate { *sum + total } else { total };
+                }
             }
         }
     }

@@ -24,6 +24,7 @@ use crate::gemm::PART;
 use crate::simd::{Isa, Op, Simd};
 use crate::unary::exp::exp_small;
 use crate::unary::{Unary, UnaryOp, WithUnary};
+use std::mem::MaybeUninit;
 
 /// A layer of [`Packed::new`].
 #[derive(Debug, Clone, Copy)]
@@ -60,6 +61,8 @@ pub struct Packed {
     data: Vec<f32>,
     /// Floats of one of the two halves of the working memory.
     half: usize,
+    /// Whether all layers are narrow: see [`Part::is_narrow`].
+    narrow: bool,
 }
 
 /// A layer's part of the packed data.
@@ -73,9 +76,21 @@ struct Part {
     ending: Ending,
 }
 
+impl Part {
+    /// Whether it is one vector of outputs, each an activation of a plain sum
+    /// over one part of the inputs.
+    fn is_narrow(&self, lanes: usize) -> bool {
+        let Part { inputs, outputs, levels, ending, .. } = *self;
+        outputs <= lanes && inputs <= PART && levels.is_none() && ending != Ending::Softmax
+    }
+}
+
 /// Vectors of a block: with a broadcast, what the register file of the
 /// smallest instruction set holds.
 const BLOCK: usize = 8;
+
+/// Floats of working memory that are taken from the stack.
+const OWN: usize = 128;
 
 impl Packed {
     /// Packs a network.
@@ -116,12 +131,14 @@ impl Packed {
                 }
             }
         }
-        Packed { isa, layers: parts, data, half }
+        let narrow = parts.iter().all(|part| part.is_narrow(lanes));
+        Packed { isa, layers: parts, data, half, narrow }
     }
 
-    /// Floats of working memory that [`Packed::predict`] takes.
+    /// Floats of working memory that [`Packed::predict`] is to be given; none
+    /// where a few on the stack do.
     pub fn scratch(&self) -> usize {
-        2 * self.half
+        if 2 * self.half <= OWN { 0 } else { 2 * self.half }
     }
 
     /// Predicts one row: `x` of the first layer's inputs, `levels` the rows of
@@ -138,7 +155,13 @@ impl Packed {
         assert!(levels.iter().all(|&level| level == NONE || (level as usize) < held));
         assert_eq!(out.len(), last.outputs);
         assert!(scratch.len() >= self.scratch());
-        self.isa.run(Row { packed: self, x, levels, out, scratch });
+        let mut own = MaybeUninit::<[f32; OWN]>::uninit();
+        let scratch = match self.scratch() {
+            0 => own.as_mut_ptr().cast(),
+            _ => scratch.as_mut_ptr(),
+        };
+        let row = Row { packed: self, x, levels, out, scratch };
+        if self.narrow { self.isa.run(NarrowRow(row)) } else { self.isa.run(row) }
     }
 }
 
@@ -147,7 +170,36 @@ struct Row<'a> {
     x: &'a [f32],
     levels: &'a [u32],
     out: &'a mut [f32],
-    scratch: &'a mut [f32],
+    /// Valid for writing, exclusively, the two halves of the working memory,
+    /// each of whose floats is written before it is read.
+    scratch: *mut f32,
+}
+
+/// A row of a network of narrow layers, each of which stays in a register from
+/// the bias to the activation.
+struct NarrowRow<'a>(Row<'a>);
+
+impl Op for NarrowRow<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Row { packed, x, out, scratch, .. } = self.0;
+        let (mut y, mut other) = (scratch, scratch.wrapping_add(packed.half));
+        let mut x = x.as_ptr();
+        for part in &packed.layers {
+            let Ending::Unary(f) = part.ending else {
+                unreachable!("narrow layers are activations")
+            };
+            let data = packed.data[part.start..].as_ptr();
+            f.with(Narrow { s, inputs: part.inputs, data, x, y });
+            x = y;
+            std::mem::swap(&mut y, &mut other);
+        }
+        // SAFETY: the last layer has written a vector, of which `out` takes as
+        // many floats as there are outputs (`Packed::predict` has compared
+        // them).
+        unsafe { s.store_first(s.load_ptr(x), out.as_mut_ptr(), out.len()) }
+    }
 }
 
 impl Op for Row<'_> {
@@ -155,8 +207,7 @@ impl Op for Row<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let Row { packed, x, levels, out, scratch } = self;
-        let (even, odd) = scratch.split_at_mut(packed.half);
-        let (mut y, mut other) = (even.as_mut_ptr(), odd.as_mut_ptr());
+        let (mut y, mut other) = (scratch, scratch.wrapping_add(packed.half));
         let mut x = x.as_ptr();
         let mut levels = levels;
         for part in &packed.layers {
@@ -177,9 +228,41 @@ impl Op for Row<'_> {
             levels = &[];
             std::mem::swap(&mut y, &mut other);
         }
-        // SAFETY: the last layer has written as many outputs as `out` holds
-        // (`Packed::predict` has compared them), elsewhere.
-        unsafe { out.as_mut_ptr().copy_from_nonoverlapping(x, out.len()) }
+        for at in (0..out.len()).step_by(S::LANES) {
+            let n = (out.len() - at).min(S::LANES);
+            // SAFETY: the last layer has written as many outputs as `out` holds
+            // (`Packed::predict` has compared them), in whole vectors.
+            unsafe { s.store_first(s.load_ptr(x.add(at)), out.as_mut_ptr().add(at), n) }
+        }
+    }
+}
+
+/// A narrow layer: y ← f(W·x + b).
+///
+/// Invariant: `data` holds the bias and a row of weights an input, a vector
+/// each, x the inputs, and y has room for a vector.
+struct Narrow<S> {
+    s: S,
+    inputs: usize,
+    data: *const f32,
+    x: *const f32,
+    y: *mut f32,
+}
+
+impl<S: Simd> WithUnary for Narrow<S> {
+    type Output = ();
+    #[inline(always)]
+    fn with<U: UnaryOp>(self) {
+        let Narrow { s, inputs, data, x, y } = self;
+        // SAFETY: the invariant.
+        unsafe {
+            let mut sum = s.load_ptr(data);
+            for i in 0..inputs {
+                let weights = s.load_ptr(data.wrapping_add((1 + i) * S::LANES));
+                sum = s.mul_add(s.splat(*x.wrapping_add(i)), weights, sum);
+            }
+            s.store_ptr(U::value(s, sum), y);
+        }
     }
 }
 
@@ -263,7 +346,8 @@ unsafe fn block<S: Simd, const N: usize>(
         }
         let mut i = 0;
         for part in 0..parts {
-            let end = i + (inputs - i).div_ceil(parts - part);
+            // The division takes longer than a narrow layer.
+            let end = if parts == 1 { inputs } else { i + (inputs - i).div_ceil(parts - part) };
             let before = (a, b, c, d, e, f, g, h);
             let apart = part > 0 || gathered.is_some();
             if apart {

@@ -77,11 +77,14 @@ methods! {
     abs = s.abs(a);
     neg = s.neg(a);
     copysign = s.copysign(a, b);
+    signed = s.signed(a, b);
     sqrt = s.sqrt(a);
     round = s.round(a);
     scale = s.scale(a, b);
     scale_small = s.scale_small(a, b);
     power_of_two = s.power_of_two(a);
+    nearest = s.round_to_power(a, 0.5, 24.0).0;
+    nearest_power = s.round_to_power(a, 0.5, 24.0).1;
     mantissa = s.mantissa_exponent(a).0;
     exponent = s.mantissa_exponent(a).1;
     lt = s.select(s.lt(a, b), c, a);
@@ -140,6 +143,12 @@ fn domain(method: &str, a: &mut [f32], b: &mut [f32]) {
                 }
             }
             "power_of_two" => *a = whole(*a, -126, 127),
+            "signed" => *a = a.abs(),
+            "nearest" | "nearest_power" => {
+                *a = if a.is_finite() { *a % 205.0 } else { 1.5 };
+                // Between two integers either one will do.
+                *a += if a.abs() % 2.0 == 1.0 { 0.25 } else { 0.0 };
+            }
             "mantissa" | "exponent" => {
                 let x = a.abs();
                 *a = if x.is_normal() { x } else { 1.0 + (x.to_bits() % 1024) as f32 }
@@ -166,7 +175,7 @@ fn every_method_is_its_definition() {
                             "mul_add" => same(x, a * b + c),
                             "neg_mul_add" => same(x, c - a * b),
                             // The sign of a zero is open.
-                            "round" => x == y,
+                            "round" | "nearest" => x == y,
                             _ => false,
                         };
                     assert!(agrees, "{method}({a:e}, {b:e}, {c:e}) under {who}: {x:e}, not {y:e}");
@@ -237,16 +246,21 @@ impl Op for Memory {
 
         let (from_stride, to_stride) = (11, 9);
         let block: Vec<f32> = (0..8 * from_stride).map(|i| i as f32).collect();
-        let mut to = vec![CANARY; 8 * to_stride];
-        // SAFETY: both have 8 rows of 8, at their strides.
-        unsafe {
-            let rows = std::array::from_fn(|i| block.as_ptr().add(i * from_stride));
-            s.transpose8(rows, to.as_mut_ptr(), to_stride);
-        }
-        for (i, &x) in to.iter().enumerate() {
-            let (row, column) = (i / to_stride, i % to_stride);
-            let expected = if column < 8 { block[column * from_stride + row] } else { CANARY };
-            assert_eq!(x, expected);
+        for columns in [8, 4] {
+            let mut to = vec![CANARY; 8 * to_stride];
+            // SAFETY: both have 8 rows of 8, at their strides.
+            unsafe {
+                let rows = std::array::from_fn(|i| block.as_ptr().add(i * from_stride));
+                match columns {
+                    8 => s.transpose8(rows, to.as_mut_ptr(), to_stride),
+                    _ => s.transpose8x4(rows, to.as_mut_ptr(), to_stride),
+                }
+            }
+            for (i, &x) in to.iter().enumerate() {
+                let (row, column) = (i / to_stride, i % to_stride);
+                let within = row < columns && column < 8;
+                assert_eq!(x, if within { block[column * from_stride + row] } else { CANARY });
+            }
         }
     }
 }

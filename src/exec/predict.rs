@@ -37,9 +37,6 @@ struct Shared {
 /// a vector of lanes, and two where panels do, however few rows it holds.
 const FEW_ROWS: usize = 8;
 
-/// Working memory of a single row that is taken from the stack.
-const SMALL: usize = 128;
-
 impl Predict {
     /// Parameters are laid out as
     /// [`Network::tensors`](crate::check::model::Network::tensors) says.
@@ -79,6 +76,15 @@ impl Predict {
     fn run(&self, features: Features<'_>, out: &mut [f32], parallel: bool) {
         let plan = &self.shared.plan;
         let Layout { dense, categories } = &plan.layout;
+        if let Some(packed) = &self.shared.packed
+            && packed.scratch() == 0
+            && categories.is_empty()
+            && (out.len(), features.dense.len()) == (plan.outputs, *dense)
+            && features.codes.is_empty()
+        {
+            // One row of a narrow network takes less time than what follows.
+            return packed.predict(features.dense, &[], out, &mut []);
+        }
         let rows = out.len() / plan.outputs;
         assert_eq!(out.len(), rows * plan.outputs, "the output is no whole number of rows");
         assert!(
@@ -93,11 +99,10 @@ impl Predict {
         if let Some(packed) = &self.shared.packed
             && rows <= FEW_ROWS
         {
-            if packed.scratch() <= SMALL && categories.is_empty() {
+            if packed.scratch() == 0 && categories.is_empty() {
                 let each =
                     features.dense.chunks_exact(*dense).zip(out.chunks_exact_mut(plan.outputs));
-                let mut scratch = [0.0; SMALL];
-                each.for_each(|(x, out)| packed.predict(x, &[], out, &mut scratch));
+                each.for_each(|(x, out)| packed.predict(x, &[], out, &mut []));
             } else {
                 let mut memory = self.take_memory();
                 for (row, out) in out.chunks_exact_mut(plan.outputs).enumerate() {

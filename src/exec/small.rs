@@ -35,7 +35,7 @@ impl Executor {
 /// The network, the terms of the loss's mean, and the batch as the kernel
 /// takes it, with categories written out to `expanded`; none where the plan
 /// takes steps of so many rows another way.
-#[inline]
+#[inline(always)]
 fn prepare<'a>(
     plan: &'a Plan,
     batch: Batch<'a>,
@@ -52,15 +52,21 @@ fn prepare<'a>(
     let features = if plan.layout.categories.is_empty() {
         matrix(batch.features.dense, plan.inputs)
     } else {
-        let expanded = &mut expanded[..rows * plan.inputs];
-        for (place, to) in expanded.chunks_exact_mut(plan.inputs).enumerate() {
-            batch.features.expand(&plan.layout, batch.rows.at(place), to);
-        }
-        layout::Rows { data: expanded, columns: plan.inputs, pick: Pick::From(0) }
+        expand(plan, batch, expanded)
     };
     let targets = match batch.targets {
         Targets::Values(values) => small::Targets::Values(matrix(values, plan.outputs)),
         Targets::Classes(classes) => small::Targets::Classes(classes, pick),
     };
     Some((net, plan.loss_terms(rows), small::Batch { features, targets, rows }))
+}
+
+/// The features of a batch with its categories written out.
+#[cold]
+fn expand<'a>(plan: &Plan, batch: Batch<'_>, expanded: &'a mut [f32]) -> layout::Rows<'a> {
+    let expanded = &mut expanded[..batch.rows.len() * plan.inputs];
+    for (place, to) in expanded.chunks_exact_mut(plan.inputs).enumerate() {
+        batch.features.expand(&plan.layout, batch.rows.at(place), to);
+    }
+    layout::Rows { data: expanded, columns: plan.inputs, pick: Pick::From(0) }
 }

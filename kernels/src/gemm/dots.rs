@@ -2,10 +2,10 @@
 //! dz[o]·x[i], with both factors feature-major.
 //!
 //! ```text
-//! for a block of 4 features of dz:
-//!   for a block of 3 features of x:          (4 by 4 with 32 registers)
-//!     for a vector of lanes of the tile: 3 loads of x, 4 of dz, 12 multiply-adds
-//!     sum the lanes of the accumulators, four at a time
+//! for a block of 3 features of dz:         (4 with 32 registers)
+//!   for a block of 4 features of x:
+//!     for a vector of lanes of the tile: 3 loads of dz, 4 of x, 12 multiply-adds
+//!     for each of dz's: sum the lanes of 4 accumulators, which lie side by side in dW
 //! ```
 //!
 //! It needs no row-major copy of x, and its work does not depend on how many
@@ -20,12 +20,12 @@ use crate::simd::{Op, Simd};
 
 pub(super) struct Dots<'a>(pub(super) Gemm<'a>);
 
-/// Features of dz in a block.
-const ROWS: usize = 4;
+/// Features of x in a block.
+const COLUMNS: usize = 4;
 
-/// Features of x in a block: the accumulators, a vector each and one of dz
+/// Features of dz in a block: the accumulators, a vector each and one of x
 /// fill the register file.
-const fn columns(registers: usize) -> usize {
+const fn rows(registers: usize) -> usize {
     match registers {
         32.. => 4,
         _ => 3,
@@ -43,28 +43,29 @@ impl Op for Dots<'_> {
         let (Right::Tile(x, _), Layout::Rows(stride)) = (b, layout) else {
             unreachable!("Algorithm::takes refuses it")
         };
-        let most = columns(S::REGISTERS);
-        let row_blocks = m.div_ceil(ROWS);
-        let column_blocks = n.div_ceil(most);
+        let row_blocks = m.div_ceil(rows(S::REGISTERS));
+        let column_blocks = n.div_ceil(COLUMNS);
         let mut row = 0;
         for block in 0..row_blocks {
-            let rows = (m - row).div_ceil(row_blocks - block);
+            let rows = even(m, row_blocks, block);
             let mut column = 0;
             for block in 0..column_blocks {
-                let columns = (n - column).div_ceil(column_blocks - block);
-                let at = [first + row, column];
-                let block = Block { dz, x, tile, features: [features, n], at };
-                let sums = match columns {
+                let columns = even(n, column_blocks, block);
+                let block = Block {
+                    dz: dz.as_ptr(),
+                    x: x.as_ptr(),
+                    tile,
+                    features: [features, n],
+                    at: [first + row, column],
+                    c: c[row * stride + column..].as_mut_ptr(),
+                    stride,
+                    add: matches!(start, Start::C),
+                };
+                match columns {
                     1 => block.run::<S, 1>(s, rows),
                     2 => block.run::<S, 2>(s, rows),
                     3 => block.run::<S, 3>(s, rows),
                     _ => block.run::<S, 4>(s, rows),
-                };
-                for (i, sums) in sums.iter().enumerate().take(rows) {
-                    let c = &mut c[(row + i) * stride + column..][..columns];
-                    for (c, sum) in c.iter_mut().zip(sums) {
-                        *c = if matches!(start, Start::C) { *c + sum } else { *sum };
-                    }
                 }
                 column += columns;
             }
@@ -73,37 +74,50 @@ impl Op for Dots<'_> {
     }
 }
 
-/// A block of the product.
-struct Block<'a> {
-    dz: &'a [f32],
-    x: &'a [f32],
+/// How many of `all` go to one of so many even blocks; the first ones have one
+/// more.
+#[inline(always)]
+fn even(all: usize, blocks: usize, block: usize) -> usize {
+    all / blocks + usize::from(block < all % blocks)
+}
+
+/// A block of the product, which [`Gemm::check`] has proved to lie within its
+/// slices.
+struct Block {
+    dz: *const f32,
+    x: *const f32,
     tile: Tile,
     /// Of dz and of x.
     features: [usize; 2],
     /// The block's first of them.
     at: [usize; 2],
+    /// The block's first element, of an exclusive borrow, and from one row to
+    /// the next.
+    c: *mut f32,
+    stride: usize,
+    /// Whether it is added to what is there.
+    add: bool,
 }
 
-impl Block<'_> {
+impl Block {
     #[inline(always)]
-    fn run<S: Simd, const N: usize>(&self, s: S, rows: usize) -> [[f32; 4]; ROWS] {
-        if N > columns(S::REGISTERS) {
-            return [[0.0; 4]; ROWS];
-        }
-        match rows {
-            1 => self.sums::<S, 1, N>(s),
-            2 => self.sums::<S, 2, N>(s),
-            3 => self.sums::<S, 3, N>(s),
-            _ => self.sums::<S, 4, N>(s),
+    fn run<S: Simd, const N: usize>(&self, s: S, m: usize) {
+        match m {
+            1 => self.block::<S, 1, N>(s),
+            2 => self.block::<S, 2, N>(s),
+            3 => self.block::<S, 3, N>(s),
+            _ if rows(S::REGISTERS) > 3 => self.block::<S, 4, N>(s),
+            _ => unreachable!("blocks have 1 to {} rows", rows(S::REGISTERS)),
         }
     }
 
-    /// The sums of M features of dz with N of x; the others are 0.
+    /// M features of dz with N of x.
     #[inline(always)]
-    fn sums<S: Simd, const M: usize, const N: usize>(&self, s: S) -> [[f32; 4]; ROWS] {
-        let Block { dz, x, tile, features: [m, n], at: [row, column] } = *self;
-        let zero = Strip::<S, N>::splat(s, 0.0);
-        let (mut s0, mut s1, mut s2, mut s3) = (zero, zero, zero, zero);
+    fn block<S: Simd, const M: usize, const N: usize>(&self, s: S) {
+        let Block { dz, x, tile, features: [m, n], at: [row, column], .. } = *self;
+        // A column each.
+        let zero = Strip::<S, M>::splat(s, 0.0);
+        let (mut k0, mut k1, mut k2, mut k3) = (zero, zero, zero, zero);
         // All pointers stay within their slices: Gemm::check has proved that a
         // tile's width times its features does, and a panel that begins at
         // lane l lies from l times the features on, feature by feature.
@@ -111,25 +125,25 @@ impl Block<'_> {
         if tile.panel == vectors(S::REGISTERS) * S::LANES {
             // The usual panels: every offset is a constant.
             let panel = const { vectors(S::REGISTERS) * S::LANES };
-            let mut dz = dz.as_ptr().wrapping_add(row * panel);
-            let mut x = x.as_ptr().wrapping_add(column * panel);
+            let mut dz = dz.wrapping_add(row * panel);
+            let mut x = x.wrapping_add(column * panel);
             for _ in 0..tile.width / panel {
                 for v in 0..vectors(S::REGISTERS) {
                     let lane = v * S::LANES;
-                    // SAFETY: a vector of lanes of N features of a whole panel.
-                    let x: Strip<S, N> =
-                        unsafe { Strip::load::<false>(s, x.wrapping_add(lane), panel, 0) };
-                    // SAFETY: the same of one of M features.
-                    let dz = |i: usize| unsafe { s.load_ptr(dz.wrapping_add(i * panel + lane)) };
-                    s0 = s0.mul_add(s, dz(0), x);
-                    if M > 1 {
-                        s1 = s1.mul_add(s, dz(1), x);
+                    // SAFETY: a vector of lanes of M features of a whole panel.
+                    let dz: Strip<S, M> =
+                        unsafe { Strip::load::<false>(s, dz.wrapping_add(lane), panel, 0) };
+                    // SAFETY: the same of one of N features.
+                    let x = |j: usize| unsafe { s.load_ptr(x.wrapping_add(j * panel + lane)) };
+                    k0 = k0.mul_add(s, x(0), dz);
+                    if N > 1 {
+                        k1 = k1.mul_add(s, x(1), dz);
                     }
-                    if M > 2 {
-                        s2 = s2.mul_add(s, dz(2), x);
+                    if N > 2 {
+                        k2 = k2.mul_add(s, x(2), dz);
                     }
-                    if M > 3 {
-                        s3 = s3.mul_add(s, dz(3), x);
+                    if N > 3 {
+                        k3 = k3.mul_add(s, x(3), dz);
                     }
                 }
                 dz = dz.wrapping_add(m * panel);
@@ -139,41 +153,53 @@ impl Block<'_> {
         }
         while first < tile.width {
             let width = tile.panel.min(tile.width - first);
-            let dz = dz.as_ptr().wrapping_add(first * m + row * width);
-            let x = x.as_ptr().wrapping_add(first * n + column * width);
+            let dz = dz.wrapping_add(first * m + row * width);
+            let x = x.wrapping_add(first * n + column * width);
             for lane in (0..width).step_by(S::LANES) {
                 let count = S::LANES.min(width - lane);
                 // SAFETY: `count` lanes from `lane` on are each feature's own.
-                let x: Strip<S, N> = unsafe {
+                let dz: Strip<S, M> = unsafe {
                     match count == S::LANES {
-                        true => Strip::load::<false>(s, x.wrapping_add(lane), width, 0),
-                        false => Strip::load_first(s, x.wrapping_add(lane), width, count),
+                        true => Strip::load::<false>(s, dz.wrapping_add(lane), width, 0),
+                        false => Strip::load_first(s, dz.wrapping_add(lane), width, count),
                     }
                 };
-                // SAFETY: the same of one of M features.
-                let dz = |i: usize| unsafe {
-                    let dz = dz.wrapping_add(i * width + lane);
-                    if count == S::LANES { s.load_ptr(dz) } else { s.load_first(dz, count) }
+                // SAFETY: the same of one of N features.
+                let x = |j: usize| unsafe {
+                    let x = x.wrapping_add(j * width + lane);
+                    if count == S::LANES { s.load_ptr(x) } else { s.load_first(x, count) }
                 };
-                s0 = s0.mul_add(s, dz(0), x);
-                if M > 1 {
-                    s1 = s1.mul_add(s, dz(1), x);
+                k0 = k0.mul_add(s, x(0), dz);
+                if N > 1 {
+                    k1 = k1.mul_add(s, x(1), dz);
                 }
-                if M > 2 {
-                    s2 = s2.mul_add(s, dz(2), x);
+                if N > 2 {
+                    k2 = k2.mul_add(s, x(2), dz);
                 }
-                if M > 3 {
-                    s3 = s3.mul_add(s, dz(3), x);
+                if N > 3 {
+                    k3 = k3.mul_add(s, x(3), dz);
                 }
             }
             first += width;
         }
-        let none = [0.0; 4];
-        [
-            s0.sums(s),
-            if M > 1 { s1.sums(s) } else { none },
-            if M > 2 { s2.sums(s) } else { none },
-            if M > 3 { s3.sums(s) } else { none },
-        ]
+        let put = |i: usize, sums: [f32; COLUMNS]| {
+            for (j, sum) in sums.into_iter().enumerate().take(N) {
+                // SAFETY: an element of the block.
+                unsafe {
+                    let c = self.c.add(i * self.stride + j);
+                    *c = if self.add { *c + sum } else { sum };
+                }
+            }
+        };
+        put(0, s.sum4([k0.a, k1.a, k2.a, k3.a]));
+        if M > 1 {
+            put(1, s.sum4([k0.b, k1.b, k2.b, k3.b]));
+        }
+        if M > 2 {
+            put(2, s.sum4([k0.c, k1.c, k2.c, k3.c]));
+        }
+        if M > 3 {
+            put(3, s.sum4([k0.d, k1.d, k2.d, k3.d]));
+        }
     }
 }

@@ -8,10 +8,10 @@ use crate::simd::Simd;
 /// in memory takes three times as long. What is beyond N is never computed.
 #[derive(Clone, Copy)]
 pub(super) struct Strip<S: Simd, const N: usize> {
-    a: S::V,
-    b: S::V,
-    c: S::V,
-    d: S::V,
+    pub(super) a: S::V,
+    pub(super) b: S::V,
+    pub(super) c: S::V,
+    pub(super) d: S::V,
 }
 
 impl<S: Simd, const N: usize> Strip<S, N> {
@@ -118,15 +118,6 @@ impl<S: Simd, const N: usize> Strip<S, N> {
             b: ended(s, end, self.b, y.b),
             c: ended(s, end, self.c, y.c),
             d: ended(s, end, self.d, y.d),
-        }
-    }
-
-    /// The sums of the lanes of each.
-    #[inline(always)]
-    pub(super) fn sums(self, s: S) -> [f32; 4] {
-        match N {
-            1 => [s.sum(self.a), 0.0, 0.0, 0.0],
-            _ => s.sum4([self.a, self.b, self.c, self.d]),
         }
     }
 }

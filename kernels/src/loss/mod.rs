@@ -206,8 +206,20 @@ unsafe fn each_row<S: Simd>(
     out: *mut f32,
     step: impl Step,
 ) -> f64 {
-    let features = len / tile.width;
     let mut pass = Rows { x, y, out, room: 0, step, total: 0.0 };
+    if tile.width == S::LANES {
+        // A small network's: what follows would take longer than the loss.
+        pass.room = S::LANES;
+        for at in (0..len).step_by(S::LANES) {
+            // SAFETY: a feature's vector, of which `rows` lanes are live.
+            unsafe {
+                (pass.x, pass.y, pass.out) = (x.add(at), y.add(at), out.add(at));
+                pass.vector::<S, false>(s, 0, tile.rows);
+            }
+        }
+        return pass.total;
+    }
+    let features = len / tile.width;
     // Panels without padding are one run of elements.
     let whole =
         if tile.rows == tile.width { tile.width } else { tile.rows - tile.rows % tile.panel };

@@ -121,6 +121,11 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn abs(self, a: Self::V) -> Self::V;
     /// The magnitude of `a` with the sign of `sign`.
     fn copysign(self, a: Self::V, sign: Self::V) -> Self::V;
+    /// The same for a positive `a`.
+    #[inline(always)]
+    fn signed(self, a: Self::V, sign: Self::V) -> Self::V {
+        self.copysign(a, sign)
+    }
     /// √a, correctly rounded
     fn sqrt(self, a: Self::V) -> Self::V;
     /// The nearest integer, ties to even, for |a| < 2²². The sign of a zero
@@ -139,6 +144,14 @@ pub trait Simd: Copy + Send + Sync + 'static {
     #[inline(always)]
     fn power_of_two(self, n: Self::V) -> Self::V {
         self.scale(self.splat(1.0), n)
+    }
+    /// n, the nearest integer to a · b (of two, either one), and 2ⁿ⁺ᵘᵖ, for
+    /// integral `up` and n + `up` in −126..=127; the power is anything where a
+    /// is NaN.
+    #[inline(always)]
+    fn round_to_power(self, a: Self::V, b: f32, up: f32) -> (Self::V, Self::V) {
+        let n = self.round(self.mul(a, self.splat(b)));
+        (n, self.power_of_two(self.add(n, self.splat(up))))
     }
     /// m and e of a = m·2ᵉ with 1 ≤ m < 2, for positive normal a.
     #[inline(always)]
@@ -211,6 +224,20 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// 8 f32 at each of `from` must be valid for reading, the 8 rows of 8 that
     /// `to` and its stride name for writing, and the two must not overlap.
     unsafe fn transpose8(self, from: [*const f32; 8], to: *mut f32, to_stride: usize);
+    /// The same of rows of 4.
+    ///
+    /// # Safety
+    /// 4 f32 at each of `from` must be valid for reading, the 4 rows of 8 that
+    /// `to` and its stride name for writing, and the two must not overlap.
+    #[inline(always)]
+    unsafe fn transpose8x4(self, from: [*const f32; 8], to: *mut f32, to_stride: usize) {
+        for (i, row) in from.into_iter().enumerate() {
+            for j in 0..4 {
+                // SAFETY: the caller's promise.
+                unsafe { *to.add(j * to_stride + i) = *row.add(j) }
+            }
+        }
+    }
 
     /// −a
     #[inline(always)]

@@ -147,6 +147,13 @@ impl Simd for Portable {
         floats(bits(n + f32x8::splat(12_582_912.0 + 127.0)) << 23)
     }
     #[inline(always)]
+    fn round_to_power(self, a: f32x8, b: f32, up: f32) -> (f32x8, f32x8) {
+        // One sum does both: n and the biased exponent are its last bits.
+        let bias = f32x8::splat(12_582_912.0 + 127.0 + up);
+        let sum = self.mul_add(a, f32x8::splat(b), bias);
+        (sum - bias, floats(bits(sum) << 23))
+    }
+    #[inline(always)]
     fn mantissa_exponent(self, a: f32x8) -> (f32x8, f32x8) {
         let mantissa = (bits(a) & i32x8::splat(0x007f_ffff)) | i32x8::splat(0x3f80_0000);
         let exponent = (bits(a) >> 23) - i32x8::splat(127);

@@ -79,6 +79,7 @@ impl<S: Simd> Simd for Twice<S> {
         max(a, b) -> V;
         abs(a) -> V;
         copysign(a, sign) -> V;
+        signed(a, sign) -> V;
         sqrt(a) -> V;
         round(a) -> V;
         scale(a, n) -> V;
@@ -89,6 +90,12 @@ impl<S: Simd> Simd for Twice<S> {
         neg(a) -> V;
     }
 
+    #[inline(always)]
+    fn round_to_power(self, a: Self::V, b: f32, up: f32) -> (Self::V, Self::V) {
+        let (n0, power0) = self.0.round_to_power(a.0, b, up);
+        let (n1, power1) = self.0.round_to_power(a.1, b, up);
+        ((n0, n1), (power0, power1))
+    }
     #[inline(always)]
     fn mantissa_exponent(self, a: Self::V) -> (Self::V, Self::V) {
         let (m0, e0) = self.0.mantissa_exponent(a.0);
@@ -174,5 +181,10 @@ impl<S: Simd> Simd for Twice<S> {
     unsafe fn transpose8(self, from: [*const f32; 8], to: *mut f32, to_stride: usize) {
         // SAFETY: the caller's promise is the same.
         unsafe { self.0.transpose8(from, to, to_stride) }
+    }
+    #[inline(always)]
+    unsafe fn transpose8x4(self, from: [*const f32; 8], to: *mut f32, to_stride: usize) {
+        // SAFETY: the caller's promise is the same.
+        unsafe { self.0.transpose8x4(from, to, to_stride) }
     }
 }

@@ -104,6 +104,11 @@ macro_rules! memory {
             // SAFETY: the token, which includes AVX2; the caller vouches for the memory.
             unsafe { transpose8(from, to, to_stride) }
         }
+        #[inline(always)]
+        unsafe fn transpose8x4(self, from: [*const f32; 8], to: *mut f32, to_stride: usize) {
+            // SAFETY: the token, which includes AVX2; the caller vouches for the memory.
+            unsafe { transpose8x4(from, to, to_stride) }
+        }
     };
 }
 
@@ -191,6 +196,11 @@ impl Simd for Avx2 {
         }
     }
     #[inline(always)]
+    fn signed(self, a: __m256, sign: __m256) -> __m256 {
+        // SAFETY: the token.
+        unsafe { _mm256_or_ps(a, _mm256_and_ps(_mm256_set1_ps(-0.0), sign)) }
+    }
+    #[inline(always)]
     fn round(self, a: __m256) -> __m256 {
         // SAFETY: the token.
         unsafe { _mm256_round_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(a) }
@@ -228,6 +238,17 @@ impl Simd for Avx2 {
         unsafe {
             let n = _mm256_add_ps(n, _mm256_set1_ps(12_582_912.0 + 127.0));
             _mm256_castsi256_ps(_mm256_slli_epi32::<23>(_mm256_castps_si256(n)))
+        }
+    }
+    #[inline(always)]
+    fn round_to_power(self, a: __m256, b: f32, up: f32) -> (__m256, __m256) {
+        // One sum does both: n and the biased exponent are its last bits.
+        // SAFETY: the token.
+        unsafe {
+            let bias = _mm256_set1_ps(12_582_912.0 + 127.0 + up);
+            let sum = _mm256_fmadd_ps(a, _mm256_set1_ps(b), bias);
+            let power = _mm256_slli_epi32::<23>(_mm256_castps_si256(sum));
+            (_mm256_sub_ps(sum, bias), _mm256_castsi256_ps(power))
         }
     }
     #[inline(always)]
@@ -430,24 +451,39 @@ impl Simd for Avx512 {
     }
 }
 
-/// The sums of the lanes of four vectors: of neighbours, of pairs, of halves.
+/// The sums of the lanes of both halves of four vectors, those of the lower
+/// halves first: of lanes two apart, then of neighbours.
 ///
 /// # Safety
 /// The CPU has AVX.
 #[inline(always)]
-unsafe fn sum4([a, b, c, d]: [__m256; 4]) -> [f32; 4] {
+unsafe fn halves4([a, b, c, d]: [__m256; 4]) -> __m256 {
+    // SAFETY: the caller vouches for the CPU.
+    unsafe {
+        let pair = |a, b| _mm256_add_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+        let (a, b) = (_mm256_castps_pd(pair(a, b)), _mm256_castps_pd(pair(c, d)));
+        let (even, odd) = (_mm256_unpacklo_pd(a, b), _mm256_unpackhi_pd(a, b));
+        _mm256_add_ps(_mm256_castpd_ps(even), _mm256_castpd_ps(odd))
+    }
+}
+
+/// The sums of the lanes of four vectors.
+///
+/// # Safety
+/// The CPU has AVX.
+#[inline(always)]
+unsafe fn sum4(v: [__m256; 4]) -> [f32; 4] {
     let mut sums = [0.0; 4];
     // SAFETY: the caller vouches for the CPU; the array holds the four lanes.
     unsafe {
-        let pairs = _mm256_hadd_ps(_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d));
-        let four = _mm_add_ps(_mm256_castps256_ps128(pairs), _mm256_extractf128_ps::<1>(pairs));
+        let halves = halves4(v);
+        let four = _mm_add_ps(_mm256_castps256_ps128(halves), _mm256_extractf128_ps::<1>(halves));
         _mm_storeu_ps(sums.as_mut_ptr(), four);
     }
     sums
 }
 
-/// The sums of the lanes of eight vectors, one a lane: of lanes two apart, of
-/// neighbours, of halves.
+/// The sums of the lanes of eight vectors, one a lane.
 ///
 /// # Safety
 /// The CPU has AVX.
@@ -455,14 +491,7 @@ unsafe fn sum4([a, b, c, d]: [__m256; 4]) -> [f32; 4] {
 unsafe fn sums8(low: [__m256; 4], high: [__m256; 4]) -> __m256 {
     // SAFETY: the caller vouches for the CPU.
     unsafe {
-        let pair = |a, b| _mm256_add_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
-        let four = |a, b| {
-            let (a, b) = (_mm256_castps_pd(a), _mm256_castps_pd(b));
-            let (even, odd) = (_mm256_unpacklo_pd(a, b), _mm256_unpackhi_pd(a, b));
-            _mm256_add_ps(_mm256_castpd_ps(even), _mm256_castpd_ps(odd))
-        };
-        let low = four(pair(low[0], low[1]), pair(low[2], low[3]));
-        let high = four(pair(high[0], high[1]), pair(high[2], high[3]));
+        let (low, high) = (halves4(low), halves4(high));
         _mm256_add_ps(
             _mm256_permute2f128_ps::<0x20>(low, high),
             _mm256_permute2f128_ps::<0x31>(low, high),
@@ -504,8 +533,7 @@ fn first16(n: usize) -> __mmask16 {
     ((1u32 << n) - 1) as u16
 }
 
-/// Transposes 8 by 8 in three rounds of exchanges: of single lanes, of pairs,
-/// of halves.
+/// Transposes 8 by 8, four columns at a time.
 ///
 /// # Safety
 /// The CPU has AVX; the memory is as [`Simd::transpose8`] says.
@@ -513,23 +541,34 @@ fn first16(n: usize) -> __mmask16 {
 unsafe fn transpose8(from: [*const f32; 8], to: *mut f32, to_stride: usize) {
     // SAFETY: the caller vouches for the CPU and for 8 rows of 8 on both sides.
     unsafe {
+        transpose8x4(from, to, to_stride);
+        transpose8x4(from.map(|row| row.add(4)), to.add(4 * to_stride), to_stride);
+    }
+}
+
+/// Transposes 8 rows of 4 in two rounds of exchanges, of single lanes and of
+/// pairs: with row i and row i + 4 in the halves of one register, none crosses
+/// halves.
+///
+/// # Safety
+/// The CPU has AVX; the memory is as [`Simd::transpose8x4`] says.
+#[inline(always)]
+unsafe fn transpose8x4(from: [*const f32; 8], to: *mut f32, to_stride: usize) {
+    // SAFETY: the caller vouches for the CPU and for the rows on both sides.
+    unsafe {
+        let rows = |i: usize| {
+            let low = _mm256_castps128_ps256(_mm_loadu_ps(from[i]));
+            _mm256_insertf128_ps::<1>(low, _mm_loadu_ps(from[i + 4]))
+        };
+        let (r0, r1, r2, r3) = (rows(0), rows(1), rows(2), rows(3));
+        let (a0, a1) = (_mm256_unpacklo_ps(r0, r1), _mm256_unpackhi_ps(r0, r1));
+        let (a2, a3) = (_mm256_unpacklo_ps(r2, r3), _mm256_unpackhi_ps(r2, r3));
+        const LOW: i32 = 0b01_00_01_00;
+        const HIGH: i32 = 0b11_10_11_10;
         let store = |j: usize, column: __m256| _mm256_storeu_ps(to.add(j * to_stride), column);
-        // Four columns at a time, row i and row i + 4 in the halves of one
-        // register: what is left does not cross halves.
-        for half in [0, 4] {
-            let rows = |i: usize| {
-                let low = _mm256_castps128_ps256(_mm_loadu_ps(from[i].add(half)));
-                _mm256_insertf128_ps::<1>(low, _mm_loadu_ps(from[i + 4].add(half)))
-            };
-            let (r0, r1, r2, r3) = (rows(0), rows(1), rows(2), rows(3));
-            let (a0, a1) = (_mm256_unpacklo_ps(r0, r1), _mm256_unpackhi_ps(r0, r1));
-            let (a2, a3) = (_mm256_unpacklo_ps(r2, r3), _mm256_unpackhi_ps(r2, r3));
-            const LOW: i32 = 0b01_00_01_00;
-            const HIGH: i32 = 0b11_10_11_10;
-            store(half, _mm256_shuffle_ps::<LOW>(a0, a2));
-            store(half + 1, _mm256_shuffle_ps::<HIGH>(a0, a2));
-            store(half + 2, _mm256_shuffle_ps::<LOW>(a1, a3));
-            store(half + 3, _mm256_shuffle_ps::<HIGH>(a1, a3));
-        }
+        store(0, _mm256_shuffle_ps::<LOW>(a0, a2));
+        store(1, _mm256_shuffle_ps::<HIGH>(a0, a2));
+        store(2, _mm256_shuffle_ps::<LOW>(a1, a3));
+        store(3, _mm256_shuffle_ps::<HIGH>(a1, a3));
     }
 }

@@ -35,15 +35,19 @@ impl Lanes {
         let mut lanes = MaybeUninit::<[*const f32; MOST_ROWS]>::uninit();
         let to: *mut *const f32 = lanes.as_mut_ptr().cast();
         let start = rows.at(first);
-        // SAFETY: a vector has no more lanes than the array.
-        let put = |lane: usize, row| unsafe { to.add(lane).write(row) };
-        match rows.pick {
-            Pick::From(_) => {
-                (0..count).for_each(|i| put(i, start.wrapping_add(i * rows.columns)));
-            }
-            Pick::Numbers(_) => (0..count).for_each(|i| put(i, rows.at(first + i))),
+        let mut next = start;
+        // Over all lanes, so that the loop is unrolled and the pointers stay
+        // in registers.
+        for lane in 0..W::LANES {
+            let row = match rows.pick {
+                _ if lane >= count => start,
+                Pick::From(_) => next,
+                Pick::Numbers(_) => rows.at(first + lane),
+            };
+            next = next.wrapping_add(rows.columns);
+            // SAFETY: a vector has no more lanes than the array.
+            unsafe { to.add(lane).write(row) }
         }
-        (count..W::LANES).for_each(|lane| put(lane, start));
         Lanes(lanes)
     }
 

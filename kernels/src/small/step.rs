@@ -33,6 +33,7 @@ impl Net {
     /// Where the batch is empty or larger than [`MOST_ROWS`], a row lies
     /// beyond its matrix, a class is no output, or a length is another than
     /// the network's.
+    #[inline]
     pub fn gradient(
         &self,
         isa: Isa,

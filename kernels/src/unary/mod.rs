@@ -41,6 +41,8 @@ pub trait UnaryOp {
     const VALUE_BOUND: Bound;
     /// The largest error of `slope`, over all f32.
     const SLOPE_BOUND: Bound;
+    /// How many vectors [`Unary::apply`] takes at a time: see [`Vectors::CHAINS`].
+    const CHAINS: usize = 4;
 
     /// f(x)
     fn value<S: Simd>(s: S, x: S::V) -> S::V;
@@ -308,6 +310,8 @@ impl<U: UnaryOp> Op for Typed<U, Apply<'_, ()>> {
 }
 
 impl<U: UnaryOp> Vectors for Typed<U, Apply<'_, ()>> {
+    const CHAINS: usize = U::CHAINS;
+
     #[inline(always)]
     unsafe fn vector<S: Simd, const WHOLE: bool>(&mut self, s: S, at: usize, n: usize) {
         // SAFETY: the caller says that at + n is within the slice.
