@@ -77,7 +77,8 @@ impl Dictionary {
         Dictionary { codes: text.codes.iter().enumerate().map(code).collect(), first_rows }
     }
 
-    /// The same as a text of its own, where it is of `cells`.
+    /// The same as a text of its own, where `cell` says the cell of a row.
+    #[cfg(feature = "columnar")]
     pub(crate) fn into_text<'a>(self, cell: impl Fn(usize) -> &'a str) -> Text {
         let levels = self.first_rows.iter().map(|&row| cell(row as usize).to_owned());
         Text { levels: levels.collect(), codes: self.codes.into(), boolean: false }
