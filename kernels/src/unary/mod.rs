@@ -41,7 +41,8 @@ pub trait UnaryOp {
     const VALUE_BOUND: Bound;
     /// The largest error of `slope`, over all f32.
     const SLOPE_BOUND: Bound;
-    /// How many vectors [`Unary::apply`] takes at a time: see [`Vectors::CHAINS`].
+    /// How many vectors [`Unary::apply`] takes at a time: more hide the latency of
+    /// a chain of operations, until they no longer fit the registers.
     const CHAINS: usize = 4;
 
     /// f(x)
