@@ -8,7 +8,7 @@
 # housing table with the text column `ocean_proximity`. MLPC, READ and PYTHON
 # name the programs, by default those of `cargo build --release --examples`.
 set -eu
-folder=$1 housing=$2
+folder=$1 housing=$(realpath "$2")
 here=$(cd "$(dirname "$0")/.." && pwd)
 MLPC=${MLPC:-$here/target/release/mlpc}
 READ=${READ:-$here/target/release/examples/read}
@@ -45,32 +45,38 @@ echo '# CSV to CSV'
 "$MLPC" run numbers.mlp numbers.csv -q --set train.epochs=1 --set train.batch=8192 > run.txt
 time "$MLPC" predict numbers.safetensors numbers.csv -o predictions.csv
 
-echo '# a whole run: 50 epochs, batch 64, 64-64-1'
+echo '# a whole run: 50 epochs, batch 64, 64-64-1, trained on 80% and tested on 20%'
+"$PYTHON" - "$housing" <<'P'
+import sys, pandas as pd
+d = pd.read_csv(sys.argv[1]).sample(frac=1, random_state=0)
+n = len(d) * 4 // 5
+d[:n].to_csv("housing-train.csv", index=False); d[n:].to_csv("housing-test.csv", index=False)
+P
 cat > housing.mlp <<'T'
 data target=median_house_value
 input auto -> dense 64 relu -> dense 64 relu -> dense 1
 loss mse
 adam 0.001
-train epochs=50 batch=64 validation=0.2 seed=7
+train epochs=50 batch=64 seed=7
 T
-time "$MLPC" run housing.mlp "$housing" -q
+time "$MLPC" run housing.mlp housing-train.csv --test housing-test.csv > run.txt
+cat run.txt
 cat > sk.py <<'P'
-import sys, pandas as pd
+import pandas as pd
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.impute import SimpleImputer
 from sklearn.metrics import r2_score
-from sklearn.model_selection import train_test_split
 from sklearn.neural_network import MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
-d = pd.read_csv(sys.argv[1]); y = d.pop("median_house_value")
-words = ["ocean_proximity"]; numbers = [c for c in d if c not in words]
+a, b = pd.read_csv("housing-train.csv"), pd.read_csv("housing-test.csv")
+c, e = a.pop("median_house_value"), b.pop("median_house_value")
+words = ["ocean_proximity"]; numbers = [name for name in a if name not in words]
 encode = ColumnTransformer([
     ("n", make_pipeline(SimpleImputer(strategy="median"), StandardScaler()), numbers),
     ("w", OneHotEncoder(handle_unknown="ignore"), words)])
 net = MLPRegressor(hidden_layer_sizes=(64, 64), batch_size=64, max_iter=50, tol=0, n_iter_no_change=1000)
 model = make_pipeline(encode, TransformedTargetRegressor(net, transformer=StandardScaler()))
-a, b, c, e = train_test_split(d, y, test_size=0.2, random_state=0)
 print("R2", r2_score(e, model.fit(a, c).predict(b)))
 P
-time "$PYTHON" -W ignore sk.py "$housing"
+time "$PYTHON" -W ignore sk.py
