@@ -12,9 +12,9 @@
 //! MLPC_ISA=avx2 valgrind --error-exitcode=1 "$test" memory
 //! ```
 //!
-//! `exhaustive` takes all 2³² floats through every activation and slope; some
-//! minutes an instruction set and thread (`MLPC_THREADS`, all cores by
-//! default):
+//! `exhaustive` takes all 2³² floats through every activation and slope, or the
+//! one that `MLPC_UNARY` names; a minute or two an activation and instruction
+//! set on two threads (`MLPC_THREADS`, all cores by default):
 //!
 //! ```sh
 //! MLPC_ISA=avx2 cargo test --release -p mlpc-kernels --test conformance -- \
@@ -370,8 +370,11 @@ fn exhaustive() {
         Ok(text) => text.parse().expect("MLPC_THREADS is a number"),
         Err(_) => std::thread::available_parallelism().map_or(1, usize::from),
     };
+    let only = std::env::var("MLPC_UNARY")
+        .ok()
+        .map(|name| Unary::parse(&name).expect("MLPC_UNARY is an activation"));
     for isa in isas() {
-        for &unary in Unary::ALL {
+        for &unary in Unary::ALL.iter().filter(|unary| only.is_none_or(|only| only == **unary)) {
             // Blocks of floats with the same upper half of their bits.
             let next = AtomicU32::new(0);
             let search = || {

@@ -415,9 +415,8 @@ fn encode_numbers(
     const BLOCK: usize = 64;
     let encode = |first: usize, features: &mut [f32]| {
         let mut too_large: Vec<Vec<u32>> = vec![Vec::new(); columns.len()];
-        let rows = &kept[first..];
+        let rows = &kept[first..][..features.len() / width];
         for (features, rows) in features.chunks_mut(BLOCK * width).zip(rows.chunks(BLOCK)) {
-            let rows = &rows[..features.len() / width];
             for ((_, start, cells), too_large) in columns.iter().zip(&mut too_large) {
                 cells.write(rows, &mut features[*start..], width, too_large);
             }

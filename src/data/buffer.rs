@@ -111,9 +111,10 @@ impl Storage {
         Ok(Sinks { sinks: (0..sinks).map(new).collect(), scratch })
     }
 
-    /// A buffer `[rows, width]` whose rows are written by `write`, which gets the
-    /// first row and the cells of some, all 0, and is run on the threads of the
-    /// current rayon pool; what it returns, in the order of the rows.
+    /// A buffer `[rows, width]` whose rows are written by `write`, on the threads
+    /// of the current rayon pool: it gets the number of a row, and the cells of
+    /// this and the following ones, all of which it has to write. With the
+    /// buffer comes what it returned, in the order of the rows.
     ///
     /// # Errors
     /// Where the folder cannot be written to.
@@ -141,7 +142,6 @@ impl Storage {
         let mut found = Vec::new();
         for first in (0..rows).step_by(ROWS.1) {
             let cells = &mut cells[..ROWS.1.min(rows - first) * width];
-            cells.fill(T::zeroed());
             found.extend(write_all(first, cells));
             sinks.sinks[0].extend(cells, sinks.scratch.as_ref())?;
         }
@@ -259,7 +259,7 @@ mod tests {
             assert!(buffers[1].is_empty() && buffers[2].is_empty());
             for (rows, width) in [(40_004, 2), (3, 1), (5, 0), (0, 2)] {
                 let write = |first: usize, cells: &mut [f64]| {
-                    let cell = |(i, cell): (usize, &mut f64)| *cell += (first * width + i) as f64;
+                    let cell = |(i, cell): (usize, &mut f64)| *cell = (first * width + i) as f64;
                     cells.iter_mut().enumerate().for_each(cell);
                     first
                 };

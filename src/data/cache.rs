@@ -28,7 +28,7 @@ use twox_hash::XxHash3_128;
 const ENTRY: &str = "mlpc";
 
 /// Changes when tables are read otherwise than before.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// What a cache says beside the columns.
 #[derive(Debug, Serialize, Deserialize)]

@@ -3,7 +3,7 @@
 //! ```text
 //! read     files        -> batches: some rows, cell by cell
 //! cell     a cell       -> missing, a number, a date, or text
-//! build    batches      -> Table: typed columns
+//! build    batches      -> Table: typed columns, texts by way of a dictionary
 //! bind     Table, Model -> Dataset: numbers and codes, parts, Schema
 //! fit      a column     -> what becomes of it
 //! split    rows         -> those that train, validate and test

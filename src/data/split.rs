@@ -87,9 +87,10 @@ fn quotas(strata: &[u32], total: usize) -> Vec<usize> {
     quotas
 }
 
-/// Holds out whole groups of `rows`, which ascend: in random order, a group goes to the validation
-/// rows where that brings their number nearer to the share. `groups` says the
-/// group of each row. `None` where one side is left without a row.
+/// Holds out whole groups of `rows`, which ascend: in random order, a group
+/// goes to the validation rows where that brings their number nearer to the
+/// share. `groups` says the group of each row. `None` where one side is left
+/// without a row.
 pub(crate) fn hold_out_groups(
     rows: &[u32],
     share: f64,
