@@ -2,7 +2,7 @@
 //! has, against the plain model; loads and stores of every length, with
 //! canaries.
 
-use mlpc_kernels::simd::{Isa, Model, Op, Simd, Twice};
+use mlpc_kernels::simd::{Column, Isa, Model, Op, Simd, Twice};
 
 /// Numbers of a multiple of 32, of all kinds.
 fn numbers(seed: u32) -> Vec<f32> {
@@ -191,8 +191,19 @@ fn every_method_is_its_definition() {
     }
 }
 
-/// Loads, stores, sums and transposes, all lengths; panics where one is wrong.
+/// Loads, stores, sums, gathers and transposes, all lengths; panics where one
+/// is wrong.
 struct Memory;
+
+/// Vector i is a ramp i times as steep.
+struct Ramps<V>(V);
+
+impl<S: Simd> Column<S> for Ramps<S::V> {
+    #[inline(always)]
+    fn at(&self, s: S, i: usize) -> S::V {
+        s.mul(self.0, s.splat(i as f32))
+    }
+}
 
 const CANARY: f32 = 1234.5;
 
@@ -239,6 +250,25 @@ impl Op for Memory {
         let sums = s.sum4([ramp, s.splat(1.0), s.neg(ramp), s.add(ramp, ramp)]);
         let one = s.sum(ramp);
         assert_eq!(sums, [one, S::LANES as f32, -one, 2.0 * one]);
+        let mut lanes = vec![0.0; S::LANES];
+        s.store(s.sums(&Ramps(ramp)), &mut lanes);
+        assert!(lanes.iter().enumerate().all(|(i, &x)| x == one * i as f32), "{lanes:?}");
+
+        // Rows of their own, which end with the element that is asked for.
+        for at in 0..3 {
+            let rows: Vec<Vec<f32>> =
+                (0..S::LANES).map(|i| (0..=at).map(|j| (100 * j + i) as f32).collect()).collect();
+            let pointers: Vec<*const f32> = rows.iter().map(|row| row.as_ptr()).collect();
+            // SAFETY: LANES rows, each of which has an element `at`.
+            s.store(unsafe { s.gather(pointers.as_ptr(), at) }, &mut lanes);
+            assert!(lanes.iter().enumerate().all(|(i, &x)| x == (100 * at + i) as f32));
+        }
+        for stride in [1, 2, 7] {
+            let spread: Vec<f32> = (0..(S::LANES - 1) * stride + 1).map(|i| i as f32).collect();
+            // SAFETY: the last of the LANES elements is the last there is.
+            s.store(unsafe { s.load_strided(spread.as_ptr(), stride) }, &mut lanes);
+            assert!(lanes.iter().enumerate().all(|(i, &x)| x == (i * stride) as f32));
+        }
         assert_eq!(s.outlined(Lanes), S::LANES);
         let mut lanes = vec![0.0; S::LANES];
         s.store(s.splat(2.5), &mut lanes);
