@@ -18,6 +18,7 @@ use crate::check::model::{Data, Missing, Model, Width};
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::inputs::{self, Features, Layout};
 use crate::syntax::name_text;
+use rayon::prelude::*;
 
 /// The bytes that the encoded inputs may take where the caller sets no limit.
 pub const DEFAULT_LIMIT: u64 = 16 << 30;
@@ -94,17 +95,16 @@ impl Dataset {
         let kept = kept_rows(table, model, &roles, &kinds, &mut notes)?;
         let parts = parts(table, model, &roles, &kept)?;
 
-        let (target, targets) =
-            target::bind(table, model, &roles.targets, &kept, &parts.train, &mut notes)?;
-        let fitted = fit_columns(
-            table,
-            &model.data,
-            &roles.inputs,
-            &kinds,
-            &kept,
-            &parts.train,
-            &mut notes,
-        )?;
+        let mut of_inputs = Vec::new();
+        let (bound, fitted) = rayon::join(
+            || target::bind(table, model, &roles.targets, &kept, &parts.train, &mut notes),
+            || {
+                let (inputs, of_inputs) = (&roles.inputs, &mut of_inputs);
+                fit_columns(table, &model.data, inputs, &kinds, &kept, &parts.train, of_inputs)
+            },
+        );
+        let ((target, targets), fitted) = (bound?, fitted?);
+        notes.append(&mut of_inputs);
         // Who counts the inputs counts those that are always the same, too.
         let (fitted, dropped) = match model.input {
             Width::Auto => left_out(table, &parts.train, fitted),
@@ -197,11 +197,13 @@ fn kept_rows(
     let mut keep = vec![true; table.rows()];
     let mut leave_out = |columns: &[usize], why: &str| {
         let mut left_out = 0;
-        for (row, keep) in keep.iter_mut().enumerate() {
-            if *keep && columns.iter().any(|&i| table.columns[i].is_missing(row)) {
-                *keep = false;
-                left_out += 1;
-            }
+        for &i in columns {
+            let missing = |(row, keep): (usize, &mut bool)| {
+                let leaves = *keep && table.columns[i].is_missing(row);
+                *keep &= !leaves;
+                usize::from(leaves)
+            };
+            left_out += keep.par_iter_mut().enumerate().map(missing).sum::<usize>();
         }
         if left_out > 0 {
             notes.push(format!("left out {}: {why}", count(left_out, "row")));
@@ -253,8 +255,8 @@ fn parts(table: &Table, model: &Model, roles: &Roles, kept: &[u32]) -> Result<Pa
             split::hold_out_groups(&parts.train, share, seed, &groups)
         }
         None => {
-            let strata = target::strata(table, model, &roles.targets, &parts.train);
-            split::hold_out(&parts.train, share, seed, strata.as_deref())
+            let strata = || target::strata(table, model, &roles.targets, &parts.train);
+            split::hold_out(&parts.train, share, seed, strata)
         }
     };
     let held_out = held_out.ok_or_else(|| {
@@ -266,6 +268,9 @@ fn parts(table: &Table, model: &Model, roles: &Roles, kept: &[u32]) -> Result<Pa
 
 /// Where rows of the table stand among the kept ones; both ascend.
 fn positions(kept: &[u32], mut rows: Vec<u32>) -> Vec<u32> {
+    if kept.last().is_some_and(|&last| last as usize + 1 == kept.len()) {
+        return rows;
+    }
     let mut at = 0;
     for row in &mut rows {
         while kept[at] != *row {
@@ -443,11 +448,12 @@ fn encode_numbers(
 enum Codes<'a> {
     Levels {
         of_rows: &'a [u32],
-        /// The code of each level, and whether training has not seen it.
-        of_levels: Vec<(u32, bool)>,
-        missing: (u32, bool),
+        /// The code of each level, and behind them that of a missing cell.
+        of_levels: Vec<u32>,
+        /// Which of them training has not seen; empty where it has seen all.
+        unseen: Vec<bool>,
     },
-    /// For each kept row.
+    /// For each kept row, and whether training has not seen its like.
     Rows(Vec<(u32, bool)>),
 }
 
@@ -462,11 +468,12 @@ impl<'a> Codes<'a> {
             Values::Text(text) => {
                 let known = |level: &String| lookup.get(level.as_bytes()).map(|code| (code, false));
                 let of_level = |level| known(level).unwrap_or_else(|| other(false));
-                Codes::Levels {
-                    of_rows: &text.codes,
-                    of_levels: text.levels.iter().map(of_level).collect(),
-                    missing: other(true),
+                let codes = text.levels.iter().map(of_level).chain([other(true)]);
+                let (of_levels, mut unseen): (Vec<u32>, Vec<bool>) = codes.unzip();
+                if !unseen.contains(&true) {
+                    unseen.clear();
                 }
+                Codes::Levels { of_rows: &text.codes, of_levels, unseen }
             }
             Values::Numbers(_) | Values::Dates(_) => {
                 let known = lookup.codes(column, kept).into_iter().zip(kept);
@@ -479,14 +486,27 @@ impl<'a> Codes<'a> {
         }
     }
 
-    /// The code of a row of the table, which is the kept one of this number,
-    /// and whether training has not seen its like.
-    #[inline]
-    fn get(&self, row: u32, number: usize) -> (u32, bool) {
+    /// Writes the codes of these rows, kept ones from number `first` on, each
+    /// `width` behind the one before. How many training has not seen the like of.
+    fn write(&self, rows: &[u32], first: usize, codes: &mut [u32], width: usize) -> usize {
+        let codes = codes.chunks_mut(width).zip(rows);
         match self {
-            Codes::Rows(codes) => codes[number],
-            Codes::Levels { of_rows, of_levels, missing } => {
-                of_levels.get(of_rows[row as usize] as usize).copied().unwrap_or(*missing)
+            Codes::Levels { of_rows, of_levels, unseen } => {
+                let missing = of_levels.len() - 1;
+                let level = |row: u32| (of_rows[row as usize] as usize).min(missing);
+                codes.for_each(|(codes, &row)| codes[0] = of_levels[level(row)]);
+                match unseen.is_empty() {
+                    true => 0,
+                    false => rows.iter().filter(|&&row| unseen[level(row)]).count(),
+                }
+            }
+            Codes::Rows(of_rows) => {
+                let mut all = 0;
+                for ((codes, _), &(code, unseen)) in codes.zip(&of_rows[first..]) {
+                    codes[0] = code;
+                    all += usize::from(unseen);
+                }
+                all
             }
         }
     }
@@ -500,16 +520,10 @@ fn encode_categories(
     kept: &[u32],
 ) -> Result<(Buffer<u32>, Vec<usize>), Diagnostics> {
     let width = categories.len();
-    let encode = |first: usize, codes: &mut [u32]| {
-        let mut unseen = vec![0; width];
-        for (i, (_, _, of)) in categories.iter().enumerate() {
-            for (number, codes) in codes.chunks_exact_mut(width).enumerate() {
-                let (code, is_unseen) = of.get(kept[first + number], first + number);
-                codes[i] = code;
-                unseen[i] += usize::from(is_unseen);
-            }
-        }
-        unseen
+    let encode = |first: usize, codes: &mut [u32]| -> Vec<usize> {
+        let rows = &kept[first..][..codes.len() / width];
+        let categories = categories.iter().enumerate();
+        categories.map(|(i, (.., of))| of.write(rows, first, &mut codes[i..], width)).collect()
     };
     let filled = table.storage.fill(kept.len(), width, encode);
     let (codes, found) = filled.map_err(|error| no_room(&error))?;

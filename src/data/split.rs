@@ -25,7 +25,7 @@ pub(crate) fn hold_out(
     rows: &[u32],
     share: f64,
     seed: u64,
-    strata: Option<&[u32]>,
+    strata: impl FnOnce() -> Option<Vec<u32>> + Send,
 ) -> Option<Parts> {
     if share == 0.0 {
         return Some(Parts { train: rows.to_vec(), ..Parts::default() });
@@ -34,13 +34,18 @@ pub(crate) fn hold_out(
     if total == 0 || total >= rows.len() {
         return None;
     }
-    let class = |place: u32| strata.map_or(0, |strata| strata[place as usize] as usize);
-    let mut left = match strata {
+    // The order does not depend on what is in the rows.
+    let order = || {
+        let mut places: Vec<u32> = (0..rows.len() as u32).collect();
+        shuffle(&mut places, &mut random(seed, Stream::Split));
+        places
+    };
+    let (places, strata) = rayon::join(order, strata);
+    let class = |place: u32| strata.as_ref().map_or(0, |strata| strata[place as usize] as usize);
+    let mut left = match &strata {
         None => vec![total],
         Some(strata) => quotas(strata, total),
     };
-    let mut places: Vec<u32> = (0..rows.len() as u32).collect();
-    shuffle(&mut places, &mut random(seed, Stream::Split));
     let mut is_held_out = vec![false; rows.len()];
     let mut all_left: usize = left.iter().sum();
     for place in places {
@@ -244,13 +249,13 @@ mod tests {
 
     #[test]
     fn splits_are_pinned() {
-        let parts = hold_out(&all(10), 0.3, 42, None).unwrap();
+        let parts = hold_out(&all(10), 0.3, 42, || None).unwrap();
         assert_eq!(
             (parts.train.as_slice(), parts.validation.as_slice()),
             (&[0, 1, 2, 4, 6, 7, 8][..], &[3, 5, 9][..])
         );
         let strata = [0, 0, 0, 0, 0, 1, 1, 1, 1, 1];
-        let parts = hold_out(&all(10), 0.4, 42, Some(&strata)).unwrap();
+        let parts = hold_out(&all(10), 0.4, 42, || Some(strata.to_vec())).unwrap();
         assert_eq!(parts.validation, [3, 4, 5, 9]);
     }
 
@@ -258,14 +263,14 @@ mod tests {
     fn every_row_is_on_one_side() {
         for rows in [2, 3, 10, 1000] {
             for seed in 0..5 {
-                let parts = hold_out(&all(rows), 0.4, seed, None).unwrap();
+                let parts = hold_out(&all(rows), 0.4, seed, || None).unwrap();
                 assert_eq!(parts.validation.len(), (0.4 * rows as f64).round() as usize);
                 let mut joined = [parts.train, parts.validation].concat();
                 joined.sort_unstable();
                 assert_eq!(joined, all(rows));
             }
         }
-        let split = |rows, share, seed| hold_out(&all(rows), share, seed, None);
+        let split = |rows, share, seed| hold_out(&all(rows), share, seed, || None);
         assert_ne!(split(100, 0.5, 1), split(100, 0.5, 2));
         assert_eq!(split(3, 0.0, 1).unwrap().train, [0, 1, 2]);
         assert_eq!(split(2, 0.2, 1), None);
@@ -287,7 +292,7 @@ mod tests {
             })
             .collect();
         for seed in 0..5 {
-            let parts = hold_out(&all(100), 0.25, seed, Some(&strata)).unwrap();
+            let parts = hold_out(&all(100), 0.25, seed, || Some(strata.clone())).unwrap();
             let mut of_class = [0; 4];
             parts.validation.iter().for_each(|&r| of_class[strata[r as usize] as usize] += 1);
             // 15, 7.5, 2.25 and 0.25: the largest remainder gets the row that is left.
@@ -295,10 +300,10 @@ mod tests {
         }
         // A class of one row trains, whatever the share.
         let strata = [0, 1, 2, 3, 3, 3, 3, 3];
-        let parts = hold_out(&all(8), 0.75, 1, Some(&strata)).unwrap();
+        let parts = hold_out(&all(8), 0.75, 1, || Some(strata.to_vec())).unwrap();
         assert_eq!(parts.train.len(), 4);
         assert!(parts.validation.iter().all(|&row| row >= 3));
-        assert_eq!(hold_out(&all(3), 0.5, 1, Some(&[0, 1, 2])), None);
+        assert_eq!(hold_out(&all(3), 0.5, 1, || Some(vec![0, 1, 2])), None);
     }
 
     #[test]
