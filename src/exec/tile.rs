@@ -6,7 +6,7 @@ use super::{Batch, Rows, Targets};
 use crate::inputs::{Features, NONE};
 use crate::plan::{Buffer, BufferId, Plan, Program, SlopeOf, Step};
 use mlpc_kernels::gather;
-use mlpc_kernels::gemm::{Algorithm, End, Gemm, Right, Start};
+use mlpc_kernels::gemm::{self, Algorithm, End, Gemm, Right, Start};
 use mlpc_kernels::layout::{self, Pick, Tile, sum_features};
 use mlpc_kernels::loss;
 use mlpc_kernels::single::Packed;
@@ -558,7 +558,8 @@ impl Work<'_> {
             gemm.start = Start::C;
         }
         if let Some(f) = f {
-            gemm.end = End::Rectifier { leak: leak(f) };
+            let leak = f.leak().expect("the plan gives products rectifiers alone");
+            gemm.end = End::Rectifier { leak };
         }
         gemm.run(algorithm, plan.options.isa);
     }
@@ -584,7 +585,9 @@ impl Work<'_> {
             }
             Some(slope) => {
                 let [dz, dx, y] = self.several([dz, dx, slope.from]);
-                let end = End::RectifierSlope { leak: leak(slope.f), y };
+                let slope = gemm::Slope::of(slope.f, slope.kept);
+                let slope = slope.expect("the plan gives products such slopes alone");
+                let end = End::Slope { slope, y };
                 run(Gemm { end, ..Gemm::input_gradient(tile, shape, weights, dz, dx) });
             }
         }
@@ -680,11 +683,6 @@ impl Read<'_> {
     fn bias_gradient(&self, dz: BufferId, gradient: &mut [f32], accumulate: bool) {
         sum_features(self.plan.options.isa, self.tile, self.get(dz), gradient, accumulate);
     }
-}
-
-/// A rectifier's slope left of 0.
-fn leak(f: Unary) -> f32 {
-    f.leak().expect("the plan gives products rectifiers alone")
 }
 
 /// Where a buffer lies in the arena of a tile.

@@ -27,7 +27,7 @@ use crate::check::model::{Loss, Network, Optimizer, Tensor, Unary};
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::inputs::Layout;
 use crate::ir::{Ir, TensorId, lower};
-use mlpc_kernels::gemm::Algorithm;
+use mlpc_kernels::gemm::{Algorithm, Slope};
 use mlpc_kernels::layout::Tile;
 use mlpc_kernels::simd::Isa;
 use mlpc_kernels::small::Net;
@@ -490,7 +490,7 @@ fn choose_algorithms(steps: &mut [Step], weights: &[Range<usize>], isa: Isa) {
                 ending.in_registers = tiled && ending.y == *z && ending.f.leak().is_some();
             }
             Step::InputGradient { slope: Some(slope), .. } => {
-                slope.in_registers = tiled && !slope.kept && slope.f.leak().is_some();
+                slope.in_registers = tiled && Slope::of(slope.f, slope.kept).is_some();
             }
             _ => {}
         }

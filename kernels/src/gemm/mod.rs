@@ -1,7 +1,7 @@
 //! The three matrix products of a dense layer.
 //!
 //! All of them are one operation, C ← A·B (+ bias, or + C), and a rectifier or
-//! its slope on the way to C, where one follows. With W `[out, in]`
+//! a [`Slope`] on the way to C, where one follows. With W `[out, in]`
 //! as PyTorch has it, and tiles as [`Tile`] says:
 //!
 //! | product | C | A | B |
@@ -24,6 +24,7 @@ pub(crate) use tiled::{PART, vectors};
 
 use crate::layout::Tile;
 use crate::simd::{Isa, Op, Simd};
+use crate::unary::Unary;
 use std::ops::Range;
 
 /// The left factor A `[m][k]`, of which a kernel reads single numbers.
@@ -118,7 +119,7 @@ pub enum Start<'a> {
 }
 
 /// What becomes of a sum before it is written. A rectifier of so much `leak` is
-/// x for x > 0, else leak·x: see [`Unary::leak`](crate::unary::Unary::leak).
+/// x for x > 0, else leak·x: see [`Unary::leak`].
 #[derive(Debug, Clone, Copy)]
 pub enum End<'a> {
     /// Nothing.
@@ -128,13 +129,41 @@ pub enum End<'a> {
         /// Its slope left of 0.
         leak: f32,
     },
-    /// It is multiplied by a rectifier's slope: 1 where y > 0, else `leak`.
-    RectifierSlope {
-        /// Its slope left of 0.
-        leak: f32,
-        /// The rectifier's values, which lie as C does.
+    /// It is multiplied by an activation's slope.
+    Slope {
+        /// How it is computed.
+        slope: Slope,
+        /// What from, which lies as C does.
         y: &'a [f32],
     },
+}
+
+/// A slope that takes few operations: what it is of y, most often a value of the
+/// activation.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Slope {
+    /// y itself: a slope that was kept.
+    Kept,
+    /// 1 where y > 0, else `leak`.
+    Rectifier {
+        /// A rectifier's slope left of 0.
+        leak: f32,
+    },
+    /// c₀ + c₁·y + c₂·y²
+    Quadratic([f32; 3]),
+}
+
+impl Slope {
+    /// The slope of an activation that products can multiply by; `kept` where
+    /// the slope itself was kept.
+    pub fn of(f: Unary, kept: bool) -> Option<Slope> {
+        match (kept, f.leak(), f.slope_of_value()) {
+            (true, ..) => Some(Slope::Kept),
+            (_, Some(leak), _) => Some(Slope::Rectifier { leak }),
+            (.., Some(coefficients)) => Some(Slope::Quadratic(coefficients)),
+            (false, None, None) => None,
+        }
+    }
 }
 
 /// Who computes a product.
@@ -358,8 +387,8 @@ impl<'a> Gemm<'a> {
             }
         };
         assert!(self.c.len() >= result, "C is short");
-        if let End::RectifierSlope { y, .. } = self.end {
-            assert!(y.len() >= result, "the rectifier's values are short");
+        if let End::Slope { y, .. } = self.end {
+            assert!(y.len() >= result, "what the slope is of is short");
         }
         if let Start::Bias(bias) = self.start {
             assert!(bias.len() >= m, "the bias is short");

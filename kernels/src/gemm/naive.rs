@@ -1,6 +1,6 @@
 //! The definition of the product, in f64: the oracle of the others.
 
-use super::{End, Gemm, Layout, Left, Right, Start, column};
+use super::{End, Gemm, Layout, Left, Right, Slope, Start, column};
 
 pub(super) fn run(g: Gemm<'_>) {
     let (m, n, k) = (g.m, g.n, g.k);
@@ -31,12 +31,20 @@ pub(super) fn run(g: Gemm<'_>) {
             for l in 0..k {
                 sum += f64::from(a(i, l)) * f64::from(b(l, j));
             }
-            let slope = |x: f32, leak: f32| if x > 0.0 { 1.0 } else { f64::from(leak) };
+            let rectifier = |x: f32, leak: f32| if x > 0.0 { 1.0 } else { f64::from(leak) };
+            let slope = |slope: Slope, y: f32| match slope {
+                Slope::Kept => f64::from(y),
+                Slope::Rectifier { leak } => rectifier(y, leak),
+                Slope::Quadratic(c) => {
+                    let ([c0, c1, c2], y) = (c.map(f64::from), f64::from(y));
+                    (c2 * y + c1) * y + c0
+                }
+            };
             *c = match g.end {
                 End::Sum => sum as f32,
                 End::Rectifier { leak: 0.0 } if sum < 0.0 => 0.0,
-                End::Rectifier { leak } => (sum * slope(sum as f32, leak)) as f32,
-                End::RectifierSlope { leak, y } => (sum * slope(y[at], leak)) as f32,
+                End::Rectifier { leak } => (sum * rectifier(sum as f32, leak)) as f32,
+                End::Slope { slope: of, y } => (sum * slope(of, y[at])) as f32,
             };
         }
     }

@@ -1,6 +1,5 @@
 //! A few vectors that belong together: a row of a register tile.
 
-use super::End;
 use crate::simd::Simd;
 
 /// N ≤ 4 vectors, each with a name of its own: in a large function the
@@ -110,28 +109,14 @@ impl<S: Simd, const N: usize> Strip<S, N> {
         }
     }
 
-    /// What becomes of these sums.
+    /// `with` of each vector and the one of `other` beside it.
     #[inline(always)]
-    pub(super) fn ended(self, s: S, end: End<'_>, y: Self) -> Self {
+    pub(super) fn with(self, other: Self, with: impl Fn(S::V, S::V) -> S::V) -> Self {
         Strip {
-            a: ended(s, end, self.a, y.a),
-            b: ended(s, end, self.b, y.b),
-            c: ended(s, end, self.c, y.c),
-            d: ended(s, end, self.d, y.d),
-        }
-    }
-}
-
-/// What becomes of a sum: see [`End`]; `y` are a rectifier's values.
-#[inline(always)]
-fn ended<S: Simd>(s: S, end: End<'_>, sum: S::V, y: S::V) -> S::V {
-    match end {
-        End::Sum => sum,
-        // In this order NaN passes.
-        End::Rectifier { leak: 0.0 } => s.max(s.splat(0.0), sum),
-        End::Rectifier { leak } => s.max(s.mul(sum, s.splat(leak)), sum),
-        End::RectifierSlope { leak, .. } => {
-            s.mul(sum, s.select(s.lt(s.splat(0.0), y), s.splat(1.0), s.splat(leak)))
+            a: with(self.a, other.a),
+            b: with(self.b, other.b),
+            c: with(self.c, other.c),
+            d: with(self.d, other.d),
         }
     }
 }

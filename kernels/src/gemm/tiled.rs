@@ -20,7 +20,7 @@
 //! which costs a factor of three.
 
 use super::strip::Strip;
-use super::{End, Gemm, Layout, Left, Right, Start, column};
+use super::{End, Gemm, Layout, Left, Right, Slope, Start, column};
 use crate::layout::Tile;
 use crate::simd::{Op, Simd};
 use std::cell::RefCell;
@@ -109,7 +109,7 @@ impl Op for Tiled<'_> {
         };
         let c = c.as_mut_ptr();
         let y = match end {
-            End::RectifierSlope { y, .. } => y.as_ptr(),
+            End::Slope { y, .. } => y.as_ptr(),
             _ => std::ptr::null(),
         };
 
@@ -356,7 +356,7 @@ struct Blocks<'a> {
     c_step: usize,
     start: Start<'a>,
     end: End<'a>,
-    /// Where `end` takes a rectifier's values: they lie as C does.
+    /// What `end` takes a slope of, which lies as C does.
     y: *const f32,
     /// The first row in C.
     row: usize,
@@ -448,17 +448,32 @@ macro_rules! register_tiles {
                         if matches!(self.start, Start::C) {
                             $($r = $r.add(s, load(self.c, $i));)*
                         }
-                        // Each case by itself: what others need is not computed.
+                        // Each case by itself, with nothing left to decide for
+                        // each vector.
                         match self.end {
                             End::Sum => {}
-                            end @ End::Rectifier { leak: 0.0 } => {
-                                $($r = $r.ended(s, end, $r);)*
+                            End::Rectifier { leak: 0.0 } => {
+                                // In this order NaN passes.
+                                let zero = s.splat(0.0);
+                                $($r = $r.with($r, |sum, _| s.max(zero, sum));)*
                             }
-                            end @ End::Rectifier { .. } => {
-                                $($r = $r.ended(s, end, $r);)*
+                            End::Rectifier { leak } => {
+                                let leak = s.splat(leak);
+                                $($r = $r.with($r, |sum, _| s.max(s.mul(sum, leak), sum));)*
                             }
-                            end @ End::RectifierSlope { .. } => {
-                                $($r = $r.ended(s, end, load(self.y, $i));)*
+                            End::Slope { slope: Slope::Kept, .. } => {
+                                $($r = $r.with(load(self.y, $i), |sum, y| s.mul(sum, y));)*
+                            }
+                            End::Slope { slope: Slope::Rectifier { leak }, .. } => {
+                                let slope = |y| {
+                                    s.select(s.lt(s.splat(0.0), y), s.splat(1.0), s.splat(leak))
+                                };
+                                $($r = $r.with(load(self.y, $i), |sum, y| s.mul(sum, slope(y)));)*
+                            }
+                            End::Slope { slope: Slope::Quadratic(c), .. } => {
+                                let c = c.map(|c| s.splat(c));
+                                let slope = |y| s.mul_add(s.mul_add(c[2], y, c[1]), y, c[0]);
+                                $($r = $r.with(load(self.y, $i), |sum, y| s.mul(sum, slope(y)));)*
                             }
                         }
                         $(

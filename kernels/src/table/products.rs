@@ -1,11 +1,12 @@
-//! The three matrix products of a dense layer, alone and with a rectifier.
+//! The three matrix products of a dense layer, alone and with a rectifier or a
+//! slope.
 
 use super::inputs::{spread, untouched};
 use super::{Accuracy, Buffer, Mismatch, Placement, Setting, Size, Work};
-use crate::gemm::{Algorithm, End, Gemm, Layout, Right};
+use crate::gemm::{Algorithm, End, Gemm, Layout, Right, Slope};
 use crate::layout::Tile;
 use crate::simd::Isa;
-use crate::unary::{Bound, Unary};
+use crate::unary::{Bound, SlopeFrom, Unary};
 
 /// A product of a layer with weights W `[out][in]` on a feature-major tile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -16,7 +17,7 @@ pub enum Product {
     ForwardRectified,
     /// dx ← Wᵀ·dz
     InputGradient,
-    /// dx ← Wᵀ·dz · f′, for a rectifier f, of whose values f′ is computed
+    /// dx ← Wᵀ·dz · f′, for an f whose slope takes few operations
     InputGradientSlope,
     /// dW ← dW + dz·xᵀ, with x row-major
     WeightGradient,
@@ -69,6 +70,7 @@ impl Product {
                 form,
                 b_stride: 1,
                 leak: 0.0,
+                slope: Slope::Kept,
             };
             algorithm.takes(&operands.gemm(&a, &b, &mut [0.0], 1, None, &[]))
         })
@@ -126,6 +128,8 @@ struct Operands {
     b_stride: usize,
     /// The rectifier's, where there is one.
     leak: f32,
+    /// The slope, where there is one.
+    slope: Slope,
 }
 
 impl Operands {
@@ -143,8 +147,8 @@ impl Operands {
     }
 
     /// The product of A and B; dW's rows lie `c_stride` apart. It starts with
-    /// `start`: a bias, or for dW, where there is one, itself. `y` are the
-    /// rectifier's values.
+    /// `start`: a bias, or for dW, where there is one, itself. `y` is what the
+    /// slope is of.
     fn gemm<'a>(
         &self,
         a: &'a [f32],
@@ -162,7 +166,7 @@ impl Operands {
             }
             Product::InputGradient => Gemm::input_gradient(tile, widths, a, b, c),
             Product::InputGradientSlope => Gemm {
-                end: End::RectifierSlope { leak, y },
+                end: End::Slope { slope: self.slope, y },
                 ..Gemm::input_gradient(tile, widths, a, b, c)
             },
             Product::WeightGradient => {
@@ -204,7 +208,7 @@ pub(super) struct Layer {
     c: Buffer,
     c_stride: usize,
     bias: Buffer,
-    /// A rectifier's values.
+    /// What the slope is of.
     y: Buffer,
     /// Whether it starts with the bias, or with dW.
     starts: bool,
@@ -231,7 +235,12 @@ impl Layer {
         let form = [Form::Rows, Form::Rows, Form::Panels(panel)][setting.variant];
         let rectifier = [Unary::Relu, Unary::LeakyRelu][setting.variant % 2];
         let leak = rectifier.leak().expect("a rectifier");
-        let mut operands = Operands { product, tile, inputs, outputs, form, b_stride, leak };
+        let slopes =
+            Unary::ALL.iter().filter_map(|&f| Slope::of(f, f.slope_from() == SlopeFrom::Input));
+        // Every one of them with layers of some size.
+        let slopes: Vec<Slope> = slopes.collect();
+        let slope = slopes[(setting.variant + inputs + outputs) % slopes.len()];
+        let mut operands = Operands { product, tile, inputs, outputs, form, b_stride, leak, slope };
         // What the algorithm takes: the form asked for, or any.
         let takes = |form: Form| {
             let gemm = Operands { form, ..operands };
@@ -317,7 +326,17 @@ impl Layer {
             Product::ForwardRectified if sum < 0.0 && leak == 0.0 => 0.0,
             Product::ForwardRectified if sum < 0.0 => leak * sum,
             Product::InputGradientSlope => {
-                sum * if self.y.slice()[place] > 0.0 { 1.0 } else { leak }
+                let y = f64::from(self.y.slice()[place]);
+                sum * match self.operands.slope {
+                    Slope::Kept => y,
+                    Slope::Rectifier { .. } if y > 0.0 => 1.0,
+                    Slope::Rectifier { leak } => leak.into(),
+                    Slope::Quadratic(c) => {
+                        let [c0, c1, c2] = c.map(f64::from);
+                        // In this order an infinite y gives what it gives there.
+                        (c2 * y + c1) * y + c0
+                    }
+                }
             }
             _ => sum,
         }
@@ -367,7 +386,13 @@ impl Work for Layer {
         let (a, b, c) = (self.a.slice(), self.b.slice(), self.c.slice());
         // Elements are at most 1, so that sums are at most k; each of k
         // roundings is at most 2⁻²⁴ of the running sum.
-        let bound = Bound::ulp_or(0.0, (k as f64 + 2.0) * f64::from(f32::EPSILON));
+        let steepest = match (self.operands.product, self.operands.slope) {
+            (Product::InputGradientSlope, Slope::Quadratic(c)) => {
+                c.iter().map(|c| f64::from(c.abs())).sum()
+            }
+            _ => 1.0,
+        };
+        let bound = Bound::ulp_or(0.0, (k as f64 + 2.0) * f64::from(f32::EPSILON) * steepest);
         let mut accuracy = Accuracy::default();
         // A step that is no multiple of the row's length meets every column.
         let mut step = (m * n * k).div_ceil(ORACLE).max(1);

@@ -37,6 +37,9 @@ pub trait UnaryOp {
     /// A rectifier's slope left of 0, where it is one: x for x > 0, else this
     /// much of it. Products compute rectifiers and their slopes on the way.
     const LEAK: Option<f32> = None;
+    /// c₀, c₁ and c₂ of a slope that is c₀ + c₁·y + c₂·y² of y = f(x). Products
+    /// multiply by such slopes on the way.
+    const SLOPE_OF_VALUE: Option<[f32; 3]> = None;
     /// The largest error of `value`, over all f32.
     const VALUE_BOUND: Bound;
     /// The largest error of `slope`, over all f32.
@@ -150,6 +153,11 @@ macro_rules! activations {
             /// of it.
             pub fn leak(self) -> Option<f32> {
                 match self { $(Unary::$Name => $file::$Name::LEAK),* }
+            }
+
+            /// c₀, c₁ and c₂ of a slope that is c₀ + c₁·y + c₂·y² of y = f(x).
+            pub fn slope_of_value(self) -> Option<[f32; 3]> {
+                match self { $(Unary::$Name => $file::$Name::SLOPE_OF_VALUE),* }
             }
 
             /// The error bounds of value and slope.
