@@ -24,7 +24,7 @@
 // What the errors were is shown with --nocapture.
 #![allow(clippy::print_stdout)]
 
-use mlpc_kernels::gemm::{Algorithm, End, Gemm, Layout, Left, Right, Start};
+use mlpc_kernels::gemm::{Algorithm, End, Gemm, Layout, Left, Right, Slope, Start};
 use mlpc_kernels::layout::Tile;
 use mlpc_kernels::loss::LossKind;
 use mlpc_kernels::optim::OptimizerKind;
@@ -350,6 +350,41 @@ fn check_unary(unary: Unary, isa: Isa, inputs: &[f32]) -> (f64, f64) {
         }
     }
     worst
+}
+
+/// A slope that products multiply by is written down apart from the activation's
+/// own: they are the same bits.
+#[test]
+fn products_have_the_slopes_of_activations() {
+    for isa in isas() {
+        for &unary in Unary::ALL {
+            let Some(slope) = Slope::of(unary, false) else { continue };
+            let mut y = floats(9973);
+            unary.apply(isa, &mut y);
+            let mut exact = vec![1.0; y.len()];
+            unary.multiply_slope(isa, &y, &mut exact);
+            let (ones, mut computed) = (vec![1.0; y.len()], vec![0.0; y.len()]);
+            Gemm {
+                m: 1,
+                n: y.len(),
+                k: 1,
+                a: Left::Strided { data: &[1.0], row_stride: 1, column_stride: 1 },
+                b: Right::Rows { data: &ones, stride: y.len() },
+                c: &mut computed,
+                layout: Layout::Rows(y.len()),
+                start: Start::Zero,
+                end: End::Slope { slope, y: &y },
+            }
+            .run(Algorithm::Tiled, isa);
+            for ((y, computed), exact) in y.iter().zip(&computed).zip(&exact) {
+                assert!(
+                    computed == exact || (computed.is_nan() && exact.is_nan()),
+                    "{} under {isa}: the slope at {y:e} is {computed:e}, not {exact:e}",
+                    unary.name()
+                );
+            }
+        }
+    }
 }
 
 #[test]

@@ -268,6 +268,7 @@ fn parts(table: &Table, model: &Model, roles: &Roles, kept: &[u32]) -> Result<Pa
 
 /// Where rows of the table stand among the kept ones; both ascend.
 fn positions(kept: &[u32], mut rows: Vec<u32>) -> Vec<u32> {
+    // Where no row is left out.
     if kept.last().is_some_and(|&last| last as usize + 1 == kept.len()) {
         return rows;
     }

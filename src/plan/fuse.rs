@@ -7,8 +7,8 @@
 //!    is computed from its output; else the input's place keeps the slope;
 //! 3. the gradient of a loss that goes with the last activation (softmax with
 //!    cross-entropy, sigmoid with bce) is one step, p − y, in place;
-//! 4. a slope goes to the end of the input gradient that it follows; rectifiers
-//!    and their slopes are computed by the product itself;
+//! 4. a slope goes to the end of the input gradient that it follows; rectifiers,
+//!    and slopes that take few operations, are computed by the product itself;
 //! 5. a bias's gradient goes with the weight's;
 //! 6. an input gradient that nobody uses (the first layer's) is left out, and of
 //!    one that embeddings use, all but their part;
