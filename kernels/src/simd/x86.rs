@@ -404,23 +404,16 @@ impl Simd for Avx512 {
         unsafe { _mm512_reduce_add_ps(a) }
     }
     #[inline(always)]
-    fn sum4(self, v: [__m512; 4]) -> [f32; 4] {
+    fn sum4(self, [a, b, c, d]: [__m512; 4]) -> [f32; 4] {
         // SAFETY: the token, which includes AVX2.
-        unsafe {
-            sum4(
-                v.map(|v| _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps::<1>(v))),
-            )
-        }
+        unsafe { sum4([add_halves(a), add_halves(b), add_halves(c), add_halves(d)]) }
     }
     #[inline(always)]
     fn sums<C: Column<Self>>(self, vectors: &C) -> __m512 {
         // Half of each added to the other half, then as for AVX2.
         // SAFETY: the token, which includes AVX2.
         unsafe {
-            let v = |i: usize| {
-                let v = vectors.at(self, i);
-                _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps::<1>(v))
-            };
+            let v = |i: usize| add_halves(vectors.at(self, i));
             let low = sums8([v(0), v(1), v(2), v(3)], [v(4), v(5), v(6), v(7)]);
             let high = sums8([v(8), v(9), v(10), v(11)], [v(12), v(13), v(14), v(15)]);
             _mm512_insertf32x8::<1>(_mm512_castps256_ps512(low), high)
@@ -449,6 +442,16 @@ impl Simd for Avx512 {
         self.store(a, &mut lanes);
         self.load(&lanes.map(f))
     }
+}
+
+/// The sums of lanes 8 apart.
+///
+/// # Safety
+/// The CPU has AVX-512 F and DQ.
+#[inline(always)]
+unsafe fn add_halves(v: __m512) -> __m256 {
+    // SAFETY: the caller vouches for the CPU.
+    unsafe { _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps::<1>(v)) }
 }
 
 /// The sums of the lanes of both halves of four vectors, those of the lower
