@@ -100,6 +100,7 @@ impl Packed {
     /// gives, or weights or bias are not of its shape.
     pub fn new(isa: Isa, layers: &[Layer<'_>]) -> Packed {
         assert!(!layers.is_empty());
+        let isa = isa.narrow();
         let lanes = isa.lanes();
         let mut data = Vec::new();
         let mut parts = Vec::with_capacity(layers.len());

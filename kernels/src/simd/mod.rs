@@ -336,6 +336,15 @@ impl Isa {
         }
     }
 
+    /// Itself, or one that it includes and whose vectors are half as wide: for
+    /// work that does not fill wider ones, which then has less to add up.
+    pub fn narrow(self) -> Isa {
+        match self {
+            Isa::Avx512 => Isa::Avx2,
+            isa => isa,
+        }
+    }
+
     /// Runs an operation with this instruction set.
     ///
     /// # Panics

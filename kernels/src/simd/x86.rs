@@ -376,6 +376,26 @@ impl Simd for Avx512 {
         unsafe { _mm512_roundscale_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(a) }
     }
     #[inline(always)]
+    fn power_of_two(self, n: __m512) -> __m512 {
+        // The biased exponent lands in the last bits of a number of 24 bits.
+        // SAFETY: the token.
+        unsafe {
+            let n = _mm512_add_ps(n, _mm512_set1_ps(12_582_912.0 + 127.0));
+            _mm512_castsi512_ps(_mm512_slli_epi32::<23>(_mm512_castps_si512(n)))
+        }
+    }
+    #[inline(always)]
+    fn round_to_power(self, a: __m512, b: f32, up: f32) -> (__m512, __m512) {
+        // One sum does both: n and the biased exponent are its last bits.
+        // SAFETY: the token.
+        unsafe {
+            let bias = _mm512_set1_ps(12_582_912.0 + 127.0 + up);
+            let sum = _mm512_fmadd_ps(a, _mm512_set1_ps(b), bias);
+            let power = _mm512_slli_epi32::<23>(_mm512_castps_si512(sum));
+            (_mm512_sub_ps(sum, bias), _mm512_castsi512_ps(power))
+        }
+    }
+    #[inline(always)]
     fn mantissa_exponent(self, a: __m512) -> (__m512, __m512) {
         // SAFETY: the token.
         unsafe {

@@ -67,6 +67,8 @@ impl Net {
         };
         let mut step =
             Step { net: self, parameters, features, values, classes, rows, scale, gradient };
+        let narrow = isa.narrow();
+        let isa = if rows <= narrow.lanes() { narrow } else { isa };
         match rows.div_ceil(isa.lanes()) {
             1 => isa.run(One(&mut step)),
             2 => isa.run(Two(&mut step)),
