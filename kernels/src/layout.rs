@@ -228,16 +228,16 @@ impl Op for RowsToTile<'_> {
                 }
                 lane += BLOCK;
             }
-            for lane in lane..width {
-                if lane < panel.rows {
-                    let row = rows.pick.row(panel.first + lane) * columns;
-                    let row = &rows.data[row..row + columns];
-                    for (to, &x) in to[lane..].iter_mut().step_by(width).zip(row) {
-                        *to = x;
-                    }
-                } else {
-                    let to = to[lane..].iter_mut().step_by(width).take(columns);
-                    to.for_each(|to| *to = 0.0);
+            for lane in lane..panel.rows {
+                let row = rows.pick.row(panel.first + lane) * columns;
+                let row = &rows.data[row..row + columns];
+                for (to, &x) in to[lane..].iter_mut().step_by(width).zip(row) {
+                    *to = x;
+                }
+            }
+            if panel.rows < width {
+                for to in to.chunks_exact_mut(width).take(columns) {
+                    to[panel.rows..].fill(0.0);
                 }
             }
         }
