@@ -192,38 +192,18 @@ impl Op for RowsToTile<'_> {
                     lane += S::LANES;
                 }
             }
+            let usual = const { vectors(S::REGISTERS) * S::LANES };
             while lane + BLOCK <= panel.rows {
                 let from: [*const f32; BLOCK] =
                     std::array::from_fn(|i| rows.at(panel.first + lane + i));
                 let to = to.as_mut_ptr().wrapping_add(lane);
-                let block = |column: usize| from.map(|row| row.wrapping_add(column));
-                // The last block of columns begins where it ends with the row,
-                // and writes some elements again; fewer columns than half a
-                // block has go one by one.
-                // SAFETY: column + 8, or 4, or 1 ≤ columns, and the rows lie
-                // within the matrix (Rows::check); as many features and lanes
-                // lane..lane + 8 lie within the panel.
+                // SAFETY: the rows lie within the matrix (Rows::check); as many
+                // features and lanes lane..lane + 8 lie within the panel.
                 unsafe {
-                    match columns {
-                        BLOCK.. => {
-                            for column in (0..columns).step_by(BLOCK) {
-                                let column = column.min(columns - BLOCK);
-                                s.transpose8(block(column), to.add(column * width), width);
-                            }
-                        }
-                        HALF.. => {
-                            for column in (0..columns).step_by(HALF) {
-                                let column = column.min(columns - HALF);
-                                s.transpose8x4(block(column), to.add(column * width), width);
-                            }
-                        }
-                        _ => {
-                            for column in 0..columns {
-                                for (i, row) in from.iter().enumerate() {
-                                    *to.add(column * width + i) = *row.add(column);
-                                }
-                            }
-                        }
+                    match width == usual {
+                        // Every offset is a constant.
+                        true => transpose_rows(s, from, columns, to, usual),
+                        false => transpose_rows(s, from, columns, to, width),
                     }
                 }
                 lane += BLOCK;
@@ -238,6 +218,48 @@ impl Op for RowsToTile<'_> {
             if panel.rows < width {
                 for to in to.chunks_exact_mut(width).take(columns) {
                     to[panel.rows..].fill(0.0);
+                }
+            }
+        }
+    }
+}
+
+/// Eight rows of so many columns as columns of a panel.
+///
+/// # Safety
+/// The rows must be valid for reading, and `columns` features of 8 lanes from
+/// `to` on, `width` apart, for writing.
+#[inline(always)]
+unsafe fn transpose_rows<S: Simd>(
+    s: S,
+    from: [*const f32; BLOCK],
+    columns: usize,
+    to: *mut f32,
+    width: usize,
+) {
+    let block = |column: usize| from.map(|row| row.wrapping_add(column));
+    // The last block of columns begins where it ends with the row, and writes
+    // some elements again; fewer columns than half a block has go one by one.
+    // SAFETY: column + 8, or 4, or 1 ≤ columns; the rest is the caller's promise.
+    unsafe {
+        match columns {
+            BLOCK.. => {
+                for column in (0..columns).step_by(BLOCK) {
+                    let column = column.min(columns - BLOCK);
+                    s.transpose8(block(column), to.add(column * width), width);
+                }
+            }
+            HALF.. => {
+                for column in (0..columns).step_by(HALF) {
+                    let column = column.min(columns - HALF);
+                    s.transpose8x4(block(column), to.add(column * width), width);
+                }
+            }
+            _ => {
+                for column in 0..columns {
+                    for (i, row) in from.iter().enumerate() {
+                        *to.add(column * width + i) = *row.add(column);
+                    }
                 }
             }
         }
