@@ -389,18 +389,6 @@ impl<S: Simd> Host for Within<S> {
     }
 }
 
-/// The same, and the operation becomes a part of it: where a call would take
-/// longer than what is called.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Inlined<S>(pub(crate) S);
-
-impl<S: Simd> Host for Inlined<S> {
-    #[inline(always)]
-    fn run<O: Op>(self, op: O) -> O::Output {
-        op.run(self.0)
-    }
-}
-
 impl fmt::Display for Isa {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())

@@ -5,7 +5,7 @@ use crate::layout::{Pick, Rows, Tile};
 use crate::loss::Softmax;
 use crate::simd::{Host, Op, Simd, Twice, Within};
 use crate::single::Ending;
-use crate::unary::{Unary, UnaryOp, WithUnary, value_and_slope};
+use crate::unary::Unary;
 use std::mem::MaybeUninit;
 
 /// The slots of a step.
@@ -196,44 +196,13 @@ pub(super) unsafe fn activate<S: Simd, W: Simd>(s: S, layer: &Placed, slots: *mu
         return;
     }
     let Ending::Unary(f) = layer.ending else { unreachable!("softmax is part of the loss") };
+    let n = layer.outputs * W::LANES;
     // SAFETY: the layer's own slots, y and d apart; those of y are written
     // before they are read.
     unsafe {
-        let (y, d) = (slots.add(layer.y * W::LANES), slots.add(layer.d * W::LANES));
-        if const { W::LANES == S::LANES } {
-            return f.with(Activate { s, y, d, vectors: layer.outputs });
-        }
-        let n = layer.outputs * W::LANES;
-        let y = std::slice::from_raw_parts_mut(y, n);
-        let d = std::slice::from_raw_parts_mut(d, n);
+        let y = std::slice::from_raw_parts_mut(slots.add(layer.y * W::LANES), n);
+        let d = std::slice::from_raw_parts_mut(slots.add(layer.d * W::LANES), n);
         f.apply_keeping_slope_on(Within(s), d, y);
-    }
-}
-
-/// y ← f(d), d ← f′(d) without a call, which takes longer than a vector or two.
-///
-/// Invariant: y and d are so many vectors that are valid for writing, those of
-/// d for reading.
-struct Activate<S> {
-    s: S,
-    y: *mut f32,
-    d: *mut f32,
-    vectors: usize,
-}
-
-impl<S: Simd> WithUnary for Activate<S> {
-    type Output = ();
-    #[inline(always)]
-    fn with<U: UnaryOp>(self) {
-        let Activate { s, y, d, vectors } = self;
-        for at in (0..vectors).map(|vector| vector * S::LANES) {
-            // SAFETY: the invariant.
-            unsafe {
-                let (value, slope) = value_and_slope::<S, U>(s, s.load_ptr(d.add(at)));
-                s.store_ptr(value, y.add(at));
-                s.store_ptr(slope, d.add(at));
-            }
-        }
     }
 }
 

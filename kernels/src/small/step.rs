@@ -4,7 +4,7 @@ use super::forward::{Lanes, Slots, Sums, activate, load, sums};
 use super::{MOST_ROWS, Net};
 use crate::layout::{Pick, Rows, Tile};
 use crate::loss::{Gradient, LossKind, sigmoid_bce_on, softmax_cross_entropy_on};
-use crate::simd::{Column, Folds, Inlined, Isa, Op, Simd, Twice, Within};
+use crate::simd::{Column, Folds, Isa, Op, Simd, Twice, Within};
 
 /// The rows of a step.
 #[derive(Debug, Clone, Copy)]
@@ -214,12 +214,15 @@ impl Step<'_> {
             let y = std::slice::from_raw_parts(slice(last.y), n);
             let d = std::slice::from_raw_parts_mut(d, n);
             let (scale, through) = (self.scale, !last.is_linear());
-            let (y, p, grad) = (targets, y, d);
-            if const { W::LANES == S::LANES } {
-                net.loss.run(Gradient { on: Inlined(s), tile, p, y, scale, grad, through })
-            } else {
-                net.loss.run(Gradient { on: Within(s), tile, p, y, scale, grad, through })
-            }
+            net.loss.run(Gradient {
+                on: Within(s),
+                tile,
+                p: y,
+                y: targets,
+                scale,
+                grad: d,
+                through,
+            })
         }
     }
 }

@@ -290,18 +290,6 @@ impl<H: Host> WithUnary for ApplyKeepingSlope<'_, H> {
     }
 }
 
-/// f(x) and f′(x).
-#[inline(always)]
-pub(crate) fn value_and_slope<S: Simd, U: UnaryOp>(s: S, x: S::V) -> (S::V, S::V) {
-    match U::SLOPE {
-        SlopeFrom::Input => U::value_slope(s, x),
-        SlopeFrom::Output => {
-            let value = U::value(s, x);
-            (value, U::slope(s, value))
-        }
-    }
-}
-
 struct MultiplySlope<'a, H> {
     on: H,
     v: &'a [f32],
@@ -360,7 +348,13 @@ impl<U: UnaryOp> Vectors for Typed<U, ApplyKeepingSlope<'_, ()>> {
         unsafe {
             let (x, y) = (self.0.x.as_mut_ptr().add(at), self.0.y.as_mut_ptr().add(at));
             let v = s.load_part::<WHOLE>(x, n);
-            let (value, slope) = value_and_slope::<S, U>(s, v);
+            let (value, slope) = match U::SLOPE {
+                SlopeFrom::Input => U::value_slope(s, v),
+                SlopeFrom::Output => {
+                    let value = U::value(s, v);
+                    (value, U::slope(s, value))
+                }
+            };
             s.store_part::<WHOLE>(value, y, n);
             s.store_part::<WHOLE>(slope, x, n);
         }
