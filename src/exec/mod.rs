@@ -8,6 +8,7 @@
 
 mod levels;
 mod lines;
+mod pace;
 mod predict;
 mod reduce;
 pub mod reference;
@@ -22,10 +23,12 @@ use levels::Levels;
 use lines::Lines;
 use mlpc_kernels::gemm::Algorithm;
 use mlpc_kernels::small::MOST_ROWS;
+use pace::Pace;
 use rayon::prelude::*;
 use reduce::Runs;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Instant;
 use tile::{Done, Gradients, Part, Scratch, TileInput, run_part, run_tile};
 
 /// What the loss compares predictions with.
@@ -110,7 +113,8 @@ pub struct Executor {
     plan: Arc<Plan>,
     /// Lanes of the largest tile.
     lanes: usize,
-    /// Shards of the largest batch.
+    /// Rows of the largest batch, and its shards.
+    rows: usize,
     most: usize,
     /// Whether a tile's gradient is added to the shard's in one addition: our
     /// products are, matrixmultiply adds one for every 256 rows or so, and
@@ -121,6 +125,7 @@ pub struct Executor {
     /// [`ROUND`]).
     shards: Vec<Shard>,
     parallel: bool,
+    pace: Pace,
     /// Where gradients are computed by outputs: the parts, and the gradient.
     parts: Vec<Part>,
     gradient: Lines,
@@ -193,10 +198,12 @@ impl Executor {
         Executor {
             plan,
             lanes,
+            rows: batch,
             most: split.shards,
             tiled,
             shards,
             parallel: false,
+            pace: Pace::new(),
             parts,
             gradient,
             expanded: vec![0.0; expanded],
@@ -204,7 +211,8 @@ impl Executor {
     }
 
     /// Whether shards run on the threads of the current rayon pool, each with
-    /// memory of its own, which is taken here. The result is the same bits;
+    /// memory of its own, which is taken here. The result is the same bits.
+    /// Steps of full batches go back to one thread while that is faster;
     /// call the steps from inside the pool (`ThreadPool::install`), since
     /// entering it costs some microseconds.
     pub fn parallel(mut self, parallel: bool) -> Self {
@@ -237,11 +245,12 @@ impl Executor {
         if let Some(loss) = self.small_gradient(parameters, batch) {
             return loss;
         }
+        let parallel = self.pays_threads(batch);
         if self.plan.is_by_outputs() {
-            return self.by_outputs(Of::Gradient(parameters), batch);
+            return self.by_outputs(Of::Gradient(parameters), batch, parallel);
         }
-        let (loss, shards) = self.backward(parameters, batch);
-        reduce::sum(&mut self.shards[..shards], self.parallel);
+        let (loss, shards) = self.backward(parameters, batch, parallel);
+        reduce::sum(&mut self.shards[..shards], parallel);
         loss
     }
 
@@ -254,13 +263,33 @@ impl Executor {
         if let Some(loss) = self.small_step(state, batch) {
             return loss;
         }
+        let mut parallel = self.pays_threads(batch);
+        let mut start = None;
+        if parallel && batch.rows.len() == self.rows {
+            let is_trial = self.pace.is_trial();
+            start = is_trial.then(Instant::now);
+            parallel = self.pace.is_parallel();
+        }
+        let loss = self.run_step(state, batch, parallel);
+        if let Some(start) = start {
+            self.pace.took(start.elapsed(), rayon::current_num_threads());
+        }
+        loss
+    }
+
+    /// Whether a batch runs on several threads, where the plan decides.
+    fn pays_threads(&self, batch: Batch<'_>) -> bool {
+        self.parallel && self.plan.pays_threads(batch.rows.len())
+    }
+
+    fn run_step(&mut self, state: &mut State, batch: Batch<'_>, parallel: bool) -> f64 {
         if self.plan.is_by_outputs() {
             state.step += 1;
-            return self.by_outputs(Of::Step(state), batch);
+            return self.by_outputs(Of::Step(state), batch, parallel);
         }
-        let (loss, shards) = self.backward(&state.parameters, batch);
+        let (loss, shards) = self.backward(&state.parameters, batch, parallel);
         state.step += 1;
-        reduce::update(&mut self.shards[..shards], self.parallel, &self.plan, state);
+        reduce::update(&mut self.shards[..shards], parallel, &self.plan, state);
         loss
     }
 
@@ -282,11 +311,10 @@ impl Executor {
     /// Computes the gradient by outputs, and updates where that is asked for:
     /// a round of shards forward and backward, then part after part of the
     /// parameters over all of them.
-    fn by_outputs(&mut self, mut of: Of<'_>, batch: Batch<'_>) -> f64 {
+    fn by_outputs(&mut self, mut of: Of<'_>, batch: Batch<'_>, parallel: bool) -> f64 {
         let (split, terms) = self.split(of.parameters(), batch);
         let Executor { plan, shards, parts, gradient, .. } = self;
         let plan = &**plan;
-        let parallel = self.parallel && plan.pays_threads(split.rows);
         let scale = (1.0 / terms) as f32;
         let mut total = 0.0;
         for first in (0..split.shards).step_by(shards.len()) {
@@ -328,7 +356,7 @@ impl Executor {
 
     /// Forward and backward of every shard. Returns the mean loss, and how
     /// many shards hold a part of the gradient.
-    fn backward(&mut self, parameters: &[f32], batch: Batch<'_>) -> (f64, usize) {
+    fn backward(&mut self, parameters: &[f32], batch: Batch<'_>, parallel: bool) -> (f64, usize) {
         let (split, terms) = self.split(parameters, batch);
         let plan = &*self.plan;
         let scale = (1.0 / terms) as f32;
@@ -348,7 +376,7 @@ impl Executor {
             }
         };
         let mut total = 0.0;
-        if self.parallel && split.shards > 1 {
+        if parallel && split.shards > 1 {
             let shards = &mut self.shards[..split.shards];
             let each = |(index, shard)| run(index, shard, Sum::New);
             shards.par_iter_mut().enumerate().for_each(each);

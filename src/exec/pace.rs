@@ -1,0 +1,113 @@
+//! Whether a step runs on all threads or on one, measured while training goes
+//! on.
+//!
+//! The plan knows how much work a step is, not what its threads cost: between
+//! cores that share no cache, or beside a busy neighbour, two threads can take
+//! longer than one. The result is the same bits either way, so that a step now
+//! and then goes the other way and is timed. That takes a fiftieth of the time
+//! at the most.
+
+use std::time::Duration;
+
+/// Steps between two trials, for every thread that stands idle in one.
+const REST: u32 = 50;
+
+/// Pairs of steps of a trial that changes the way.
+const PAIRS: u32 = 3;
+
+/// How steps are run, and when the other way is tried.
+#[derive(Debug, Clone)]
+pub(super) struct Pace {
+    /// The ordinary way: on all threads?
+    parallel: bool,
+    /// Steps until the next trial.
+    rest: u32,
+    /// Steps of the trial that have been timed: the ordinary way and the other in
+    /// turn.
+    timed: u32,
+    /// The fastest of them: of the ordinary way, of the other.
+    best: [Duration; 2],
+}
+
+impl Pace {
+    /// On all threads, at first.
+    pub(super) fn new() -> Pace {
+        Pace { parallel: true, rest: REST, timed: 0, best: [Duration::MAX; 2] }
+    }
+
+    /// Whether the next step is one of a trial, whose time is to be told.
+    pub(super) fn is_trial(&mut self) -> bool {
+        self.rest = self.rest.saturating_sub(1);
+        self.rest == 0
+    }
+
+    /// Whether the next step runs on all threads.
+    pub(super) fn is_parallel(&self) -> bool {
+        let other = self.rest == 0 && self.timed % 2 == 1;
+        self.parallel != other
+    }
+
+    /// A step of a trial has taken so long, where there are so many threads.
+    pub(super) fn took(&mut self, time: Duration, threads: usize) {
+        let best = &mut self.best[self.timed as usize % 2];
+        *best = time.min(*best);
+        self.timed += 1;
+        if self.timed % 2 == 1 {
+            return;
+        }
+        let [ordinary, other] = self.best;
+        let promising = other < ordinary;
+        if promising && self.timed < 2 * PAIRS {
+            return;
+        }
+        // Not for a difference that is noise.
+        if promising && other.as_secs_f64() < 0.95 * ordinary.as_secs_f64() {
+            self.parallel = !self.parallel;
+        }
+        let idle = if self.parallel { threads as u32 } else { 1 };
+        *self = Pace { rest: REST * idle.max(1), timed: 0, best: [Duration::MAX; 2], ..*self };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Pace;
+    use std::time::Duration;
+
+    /// Steps of a machine on which a step takes so many microseconds on two
+    /// threads and on one; how many of them ran on two.
+    fn run(pace: &mut Pace, steps: u32, [two, one]: [u64; 2]) -> u32 {
+        let mut parallel = 0;
+        for step in 0..steps {
+            let trial = pace.is_trial();
+            let way = pace.is_parallel();
+            parallel += u32::from(way);
+            // Every seventh step is interrupted.
+            let slow = if step % 7 == 0 { 3 } else { 1 };
+            if trial {
+                pace.took(Duration::from_micros(slow * if way { two } else { one }), 2);
+            }
+        }
+        parallel
+    }
+
+    #[test]
+    fn threads_that_pay_are_kept() {
+        let parallel = run(&mut Pace::new(), 10_000, [60, 100]);
+        assert!(parallel > 9_700, "{parallel}");
+    }
+
+    #[test]
+    fn threads_that_cost_are_left_and_taken_up_again() {
+        let mut pace = Pace::new();
+        let parallel = run(&mut pace, 10_000, [140, 100]);
+        assert!(parallel < 400, "{parallel}");
+        let parallel = run(&mut pace, 10_000, [60, 100]);
+        assert!(parallel > 9_600, "{parallel}");
+    }
+
+    #[test]
+    fn a_difference_within_the_noise_changes_nothing() {
+        assert!(run(&mut Pace::new(), 10_000, [101, 100]) > 9_000);
+    }
+}
