@@ -211,9 +211,9 @@ impl Executor {
     }
 
     /// Whether shards run on the threads of the current rayon pool, each with
-    /// memory of its own, which is taken here. The result is the same bits.
-    /// Steps of full batches go back to one thread while that is faster;
-    /// call the steps from inside the pool (`ThreadPool::install`), since
+    /// memory of its own, which is taken here. The result is the same bits, and
+    /// so it is where steps of full batches go back to one thread while that is
+    /// faster. Call the steps from inside the pool (`ThreadPool::install`), since
     /// entering it costs some microseconds.
     pub fn parallel(mut self, parallel: bool) -> Self {
         self.parallel = parallel;
@@ -263,16 +263,16 @@ impl Executor {
         if let Some(loss) = self.small_step(state, batch) {
             return loss;
         }
-        let mut parallel = self.pays_threads(batch);
-        let mut start = None;
-        if parallel && batch.rows.len() == self.rows {
-            let is_trial = self.pace.is_trial();
-            start = is_trial.then(Instant::now);
-            parallel = self.pace.is_parallel();
+        let parallel = self.pays_threads(batch);
+        // Times of smaller batches would not compare.
+        if !parallel || batch.rows.len() < self.rows {
+            return self.run_step(state, batch, parallel);
         }
-        let loss = self.run_step(state, batch, parallel);
+        let way = self.pace.next(rayon::current_num_threads());
+        let start = way.timed.then(Instant::now);
+        let loss = self.run_step(state, batch, way.parallel);
         if let Some(start) = start {
-            self.pace.took(start.elapsed(), rayon::current_num_threads());
+            self.pace.took(start.elapsed());
         }
         loss
     }

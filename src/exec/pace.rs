@@ -4,8 +4,8 @@
 //! The plan knows how much work a step is, not what its threads cost: between
 //! cores that share no cache, or beside a busy neighbour, two threads can take
 //! longer than one. The result is the same bits either way, so that a step now
-//! and then goes the other way and is timed. That takes a fiftieth of the time
-//! at the most.
+//! and then goes the other way and is timed: where the ordinary way is the faster
+//! one, that takes a fiftieth of the time.
 
 use std::time::Duration;
 
@@ -20,8 +20,8 @@ const PAIRS: u32 = 3;
 pub(super) struct Pace {
     /// The ordinary way: on all threads?
     parallel: bool,
-    /// Steps until the next trial.
-    rest: u32,
+    /// Steps since the last trial.
+    rested: u32,
     /// Steps of the trial that have been timed: the ordinary way and the other in
     /// turn.
     timed: u32,
@@ -29,26 +29,34 @@ pub(super) struct Pace {
     best: [Duration; 2],
 }
 
+/// How the next step is run.
+pub(super) struct Way {
+    pub(super) parallel: bool,
+    /// Whether its time is to be told to [`Pace::took`].
+    pub(super) timed: bool,
+}
+
 impl Pace {
     /// On all threads, at first.
     pub(super) fn new() -> Pace {
-        Pace { parallel: true, rest: REST, timed: 0, best: [Duration::MAX; 2] }
+        Pace::rested(true)
     }
 
-    /// Whether the next step is one of a trial, whose time is to be told.
-    pub(super) fn is_trial(&mut self) -> bool {
-        self.rest = self.rest.saturating_sub(1);
-        self.rest == 0
+    fn rested(parallel: bool) -> Pace {
+        Pace { parallel, rested: 0, timed: 0, best: [Duration::MAX; 2] }
     }
 
-    /// Whether the next step runs on all threads.
-    pub(super) fn is_parallel(&self) -> bool {
-        let other = self.rest == 0 && self.timed % 2 == 1;
-        self.parallel != other
+    /// The next step, where there are so many threads.
+    pub(super) fn next(&mut self, threads: usize) -> Way {
+        let idle = if self.parallel { threads as u32 } else { 1 };
+        self.rested = self.rested.saturating_add(1);
+        let timed = self.rested > REST * idle;
+        let other = timed && self.timed % 2 == 1;
+        Way { parallel: self.parallel != other, timed }
     }
 
-    /// A step of a trial has taken so long, where there are so many threads.
-    pub(super) fn took(&mut self, time: Duration, threads: usize) {
+    /// A timed step has taken so long.
+    pub(super) fn took(&mut self, time: Duration) {
         let best = &mut self.best[self.timed as usize % 2];
         *best = time.min(*best);
         self.timed += 1;
@@ -56,16 +64,12 @@ impl Pace {
             return;
         }
         let [ordinary, other] = self.best;
-        let promising = other < ordinary;
-        if promising && self.timed < 2 * PAIRS {
+        if other < ordinary && self.timed < 2 * PAIRS {
             return;
         }
         // Not for a difference that is noise.
-        if promising && other.as_secs_f64() < 0.95 * ordinary.as_secs_f64() {
-            self.parallel = !self.parallel;
-        }
-        let idle = if self.parallel { threads as u32 } else { 1 };
-        *self = Pace { rest: REST * idle.max(1), timed: 0, best: [Duration::MAX; 2], ..*self };
+        let changes = other.as_secs_f64() < 0.95 * ordinary.as_secs_f64();
+        *self = Pace::rested(self.parallel != changes);
     }
 }
 
@@ -79,13 +83,12 @@ mod tests {
     fn run(pace: &mut Pace, steps: u32, [two, one]: [u64; 2]) -> u32 {
         let mut parallel = 0;
         for step in 0..steps {
-            let trial = pace.is_trial();
-            let way = pace.is_parallel();
-            parallel += u32::from(way);
+            let way = pace.next(2);
+            parallel += u32::from(way.parallel);
             // Every seventh step is interrupted.
             let slow = if step % 7 == 0 { 3 } else { 1 };
-            if trial {
-                pace.took(Duration::from_micros(slow * if way { two } else { one }), 2);
+            if way.timed {
+                pace.took(Duration::from_micros(slow * if way.parallel { two } else { one }));
             }
         }
         parallel

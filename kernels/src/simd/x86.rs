@@ -386,7 +386,7 @@ impl Simd for Avx512 {
     }
     #[inline(always)]
     fn round_to_power(self, a: __m512, b: f32, up: f32) -> (__m512, __m512) {
-        // One sum does both: n and the biased exponent are its last bits.
+        // As for AVX2, bit by bit: single rows are computed there.
         // SAFETY: the token.
         unsafe {
             let bias = _mm512_set1_ps(12_582_912.0 + 127.0 + up);
