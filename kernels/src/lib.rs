@@ -32,6 +32,7 @@ pub mod gather;
 pub mod gemm;
 pub mod hyper;
 pub mod layout;
+pub mod lines;
 pub mod loss;
 pub mod map;
 pub mod numbers;

@@ -12,7 +12,9 @@
 //!
 //! Weights lie in the order in which they are read: for each block its bias,
 //! then a row of weights an input, and in a first layer that gathers, a row a
-//! level. Sums are taken in the order in which [`gather`](crate::gather) and
+//! level. A layer with one output and many inputs, whose sums are taken in
+//! chains, has a vector for each chain's next weights instead, and vectors run
+//! along the inputs. Sums are taken in the order in which [`gather`](crate::gather) and
 //! [`gemm`](crate::gemm) take them, so that a row's outputs are the same bits
 //! whether it is predicted alone or among others.
 //! The whole network runs in one call of [`Isa::run`]; what binds is the
@@ -20,7 +22,8 @@
 //! wide ones.
 
 use crate::gather::NONE;
-use crate::gemm::PART;
+use crate::gemm::{CHAINS, PART, in_chains};
+use crate::lines::Lines;
 use crate::simd::{Isa, Op, Simd};
 use crate::unary::exp::exp_small;
 use crate::unary::{Unary, UnaryOp, WithUnary};
@@ -58,7 +61,8 @@ pub enum Ending {
 pub struct Packed {
     isa: Isa,
     layers: Vec<Part>,
-    data: Vec<f32>,
+    /// What a load reads lies in one line of the cache.
+    data: Lines,
     /// Floats of one of the two halves of the working memory.
     half: usize,
     /// Whether all layers are narrow: see [`Part::is_narrow`].
@@ -117,6 +121,15 @@ impl Packed {
             assert!(table.is_none_or(|table| table.len().is_multiple_of(outputs)));
             parts.push(Part { inputs, outputs, levels, start: data.len(), ending });
             half = half.max(outputs.next_multiple_of(lanes));
+            if in_chains(outputs, inputs) {
+                assert_eq!(lanes, CHAINS, "a chain is a lane");
+                let vector = |x: f32| std::iter::repeat_n(x, lanes);
+                data.extend(vector(bias(0)));
+                data.extend_from_slice(weights);
+                data.resize(data.len().next_multiple_of(lanes), 0.0);
+                data.extend(table.into_iter().flatten().flat_map(|&level| vector(level)));
+                continue;
+            }
             for first in (0..outputs).step_by(BLOCK * lanes) {
                 let end = (first + BLOCK * lanes).min(outputs);
                 let padded = first..first + (end - first).next_multiple_of(lanes);
@@ -133,7 +146,7 @@ impl Packed {
             }
         }
         let narrow = parts.iter().all(|part| part.is_narrow(lanes));
-        Packed { isa, layers: parts, data, half, narrow }
+        Packed { isa, layers: parts, data: Lines::from(&*data), half, narrow }
     }
 
     /// Floats of working memory that [`Packed::predict`] is to be given; none
@@ -192,7 +205,7 @@ impl Op for NarrowRow<'_> {
                 unreachable!("narrow layers are activations")
             };
             let data = packed.data[part.start..].as_ptr();
-            f.with(Narrow { s, inputs: part.inputs, data, x, y });
+            f.with(Narrow { s, part, data, x, y });
             x = y;
             std::mem::swap(&mut y, &mut other);
         }
@@ -241,22 +254,27 @@ impl Op for Row<'_> {
 /// A narrow layer: y ← f(W·x + b).
 ///
 /// Invariant: `data` holds the bias and a row of weights an input, a vector
-/// each, x the inputs, and y has room for a vector.
-struct Narrow<S> {
+/// each, or what [`chains`] reads, x the inputs, and y has room for a vector.
+struct Narrow<'a, S> {
     s: S,
-    inputs: usize,
+    part: &'a Part,
     data: *const f32,
     x: *const f32,
     y: *mut f32,
 }
 
-impl<S: Simd> WithUnary for Narrow<S> {
+impl<S: Simd> WithUnary for Narrow<'_, S> {
     type Output = ();
     #[inline(always)]
     fn with<U: UnaryOp>(self) {
-        let Narrow { s, inputs, data, x, y } = self;
+        let Narrow { s, part, data, x, y } = self;
+        let Part { inputs, outputs, .. } = *part;
         // SAFETY: the invariant.
         unsafe {
+            if in_chains(outputs, inputs) {
+                let sum = chains(s, inputs, data, x, &[]);
+                return s.store_ptr(U::value(s, sum), y);
+            }
             let mut sum = s.load_ptr(data);
             for i in 0..inputs {
                 let weights = s.load_ptr(data.wrapping_add((1 + i) * S::LANES));
@@ -271,8 +289,9 @@ impl<S: Simd> WithUnary for Narrow<S> {
 ///
 /// # Safety
 /// `data` holds, for every block, its bias, a row of weights an input and a row
-/// a level, in whole vectors; `x` the inputs; `levels` are below the layer's
-/// own or [`NONE`]; `y` has room for the outputs in whole vectors.
+/// a level, in whole vectors, or what [`chains`] reads; `x` the inputs; `levels`
+/// are below the layer's own or [`NONE`]; `y` has room for the outputs in whole
+/// vectors.
 #[inline(always)]
 unsafe fn blocks<S: Simd>(
     s: S,
@@ -283,6 +302,10 @@ unsafe fn blocks<S: Simd>(
     y: *mut f32,
 ) {
     let Part { inputs, outputs, .. } = *part;
+    if in_chains(outputs, inputs) {
+        // SAFETY: as the caller vouches.
+        return unsafe { s.store_ptr(chains(s, inputs, data, x, levels), y) };
+    }
     let gathered = part.levels.map(|_| levels);
     let rows = 1 + inputs + part.levels.unwrap_or(0);
     let mut vectors = outputs.div_ceil(S::LANES);
@@ -306,6 +329,54 @@ unsafe fn blocks<S: Simd>(
             y = y.add(n * S::LANES);
         }
         vectors -= n;
+    }
+}
+
+/// The sum of a layer with one output, in every lane: in the order of
+/// [`gemm`](crate::gemm), of whose chains each is a lane.
+///
+/// # Safety
+/// `data` holds the bias in every lane of a vector, a weight an input and zeros
+/// to a whole vector, and the level's weight in every lane of a vector a level;
+/// `x` the inputs; `levels` are below their number or [`NONE`].
+#[inline(always)]
+unsafe fn chains<S: Simd>(
+    s: S,
+    inputs: usize,
+    data: *const f32,
+    x: *const f32,
+    levels: &[u32],
+) -> S::V {
+    // SAFETY: as the caller vouches; `i` + `n` is never beyond the inputs.
+    unsafe {
+        let mut total = s.load_ptr(data);
+        let weights = data.wrapping_add(S::LANES);
+        let table = weights.wrapping_add(inputs.next_multiple_of(S::LANES));
+        for &level in levels {
+            if level != NONE {
+                total = s.add(total, s.load_ptr(table.wrapping_add(level as usize * S::LANES)));
+            }
+        }
+        let parts = if inputs <= PART { 1 } else { inputs.div_ceil(PART) };
+        let mut i = 0;
+        for part in 0..parts {
+            // The division takes longer than a narrow layer.
+            let end = if parts == 1 { inputs } else { i + (inputs - i).div_ceil(parts - part) };
+            let mut sum = s.splat(0.0);
+            while i + S::LANES <= end {
+                let (x, weights) = (x.wrapping_add(i), weights.wrapping_add(i));
+                sum = s.mul_add(s.load_ptr(x), s.load_ptr(weights), sum);
+                i += S::LANES;
+            }
+            if i < end {
+                let (x, weights) = (x.wrapping_add(i), weights.wrapping_add(i));
+                let (x, weights) = (s.load_first(x, end - i), s.load_first(weights, end - i));
+                sum = s.mul_add(x, weights, sum);
+                i = end;
+            }
+            total = s.add(total, s.splat(s.sum(sum)));
+        }
+        total
     }
 }
 

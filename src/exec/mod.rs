@@ -7,7 +7,6 @@
 //! order, so that the result is the same bits whatever the number of threads.
 
 mod levels;
-mod lines;
 mod pace;
 mod predict;
 mod reduce;
@@ -20,8 +19,8 @@ pub use predict::{Predict, mean_loss};
 use crate::inputs::Features;
 use crate::plan::{Plan, Split, Step};
 use levels::Levels;
-use lines::Lines;
 use mlpc_kernels::gemm::Algorithm;
+use mlpc_kernels::lines::Lines;
 use mlpc_kernels::small::MOST_ROWS;
 use pace::Pace;
 use rayon::prelude::*;

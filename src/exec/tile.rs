@@ -1,13 +1,13 @@
 //! One tile: the plan's steps over the tile's arena.
 
 use super::levels::{Levels, rows_of_part};
-use super::lines::Lines;
 use super::{Batch, Rows, Targets};
 use crate::inputs::{Features, NONE};
 use crate::plan::{Buffer, BufferId, Plan, Program, SlopeOf, Step};
 use mlpc_kernels::gather;
 use mlpc_kernels::gemm::{self, Algorithm, End, Gemm, Right, Start};
 use mlpc_kernels::layout::{self, Pick, Tile, sum_features};
+use mlpc_kernels::lines::Lines;
 use mlpc_kernels::loss;
 use mlpc_kernels::single::Packed;
 use mlpc_kernels::unary::{self, Unary};

@@ -16,10 +16,12 @@
 
 mod dots;
 mod foreign;
+mod lone;
 mod naive;
 mod strip;
 mod tiled;
 
+pub(crate) use lone::{CHAINS, in_chains};
 pub(crate) use tiled::{PART, vectors};
 
 use crate::layout::Tile;
@@ -310,7 +312,10 @@ impl<'a> Gemm<'a> {
         }
         match algorithm {
             Algorithm::Naive => naive::run(self),
-            Algorithm::Tiled => isa.run(tiled::Tiled(self)),
+            Algorithm::Tiled => match lone::Lone::of(self) {
+                Ok(lone) => isa.run(lone),
+                Err(gemm) => isa.run(tiled::Tiled(gemm)),
+            },
             Algorithm::Dots => isa.run(dots::Dots(self)),
             Algorithm::Matrixmultiply => foreign::run(self),
         }

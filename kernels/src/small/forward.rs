@@ -1,6 +1,7 @@
 //! From rows to the last layer's outputs.
 
 use super::{MOST_ROWS, MOST_SLOTS, Net, Placed};
+use crate::gemm::{CHAINS, in_chains};
 use crate::layout::{Pick, Rows, Tile};
 use crate::loss::Softmax;
 use crate::simd::{Host, Op, Simd, Twice, Within};
@@ -130,6 +131,38 @@ impl Sums {
         }
     }
 
+    /// One sum in the order of [`gemm`](crate::gemm) for a layer with one
+    /// output, two chains at a time. The weights are next to each other.
+    ///
+    /// # Safety
+    /// As for `run`, of one sum.
+    #[inline(always)]
+    unsafe fn in_chains<W: Simd>(&self, w: W) {
+        let mut sums = [w.splat(0.0); CHAINS / 2];
+        // SAFETY: the caller's promise, of slots and weights below `count`.
+        unsafe {
+            for (chain, sum) in sums.iter_mut().enumerate() {
+                let (mut one, mut other) = (w.splat(0.0), w.splat(0.0));
+                for i in (chain..self.count).step_by(CHAINS) {
+                    let x = w.load_ptr(self.x.add(i * W::LANES));
+                    one = w.mul_add(w.splat(*self.weights.add(i)), x, one);
+                    let i = i + CHAINS / 2;
+                    if i < self.count {
+                        let x = w.load_ptr(self.x.add(i * W::LANES));
+                        other = w.mul_add(w.splat(*self.weights.add(i)), x, other);
+                    }
+                }
+                *sum = w.add(one, other);
+            }
+            let [a, b, c, d] = sums;
+            let mut sum = w.add(w.add(a, c), w.add(b, d));
+            if let Some(start) = self.start {
+                sum = w.add(w.splat(*start), sum);
+            }
+            w.store_ptr(sum, self.to);
+        }
+    }
+
     /// The next `U` sums.
     ///
     /// # Safety
@@ -182,7 +215,12 @@ pub(super) unsafe fn sums<W: Simd>(
         to: slot(to),
     };
     // SAFETY: the layer's slots and parameters are where `Placed` says.
-    unsafe { sums.run::<W, false>(w, layer.outputs) }
+    unsafe {
+        match in_chains(layer.outputs, layer.inputs) {
+            true => sums.in_chains(w),
+            false => sums.run::<W, false>(w, layer.outputs),
+        }
+    }
 }
 
 /// y ← f(z) and d ← f′(z) for the slots of a layer, with z in d's place; a

@@ -6,7 +6,7 @@ use std::ops::{Deref, DerefMut};
 /// never straddles two lines, where a load takes twice as long and a row that
 /// is written touches a line more.
 #[derive(Debug)]
-pub(super) struct Lines {
+pub struct Lines {
     storage: Vec<f32>,
     start: usize,
     len: usize,
@@ -17,10 +17,24 @@ const LINE: usize = 64;
 
 impl Lines {
     /// So many zeros.
-    pub(super) fn zeros(len: usize) -> Lines {
+    pub fn zeros(len: usize) -> Lines {
         let storage = vec![0.0; len + LINE / size_of::<f32>()];
         let start = storage.as_ptr().align_offset(LINE).min(LINE / size_of::<f32>());
         Lines { storage, start, len }
+    }
+}
+
+impl From<&[f32]> for Lines {
+    fn from(floats: &[f32]) -> Lines {
+        let mut lines = Lines::zeros(floats.len());
+        lines.copy_from_slice(floats);
+        lines
+    }
+}
+
+impl Clone for Lines {
+    fn clone(&self) -> Lines {
+        Lines::from(&**self)
     }
 }
 
