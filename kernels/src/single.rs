@@ -200,12 +200,20 @@ impl Op for NarrowRow<'_> {
         let Row { packed, x, out, scratch, .. } = self.0;
         let (mut y, mut other) = (scratch, scratch.wrapping_add(packed.half));
         let mut x = x.as_ptr();
+        let packed_data: &[f32] = &packed.data;
         for part in &packed.layers {
             let Ending::Unary(f) = part.ending else {
                 unreachable!("narrow layers are activations")
             };
-            let data = packed.data[part.start..].as_ptr();
-            f.with(Narrow { s, part, data, x, y });
+            let data = packed_data[part.start..].as_ptr();
+            // SAFETY: x is the caller's row or the half that the layer before
+            // has written, with `inputs` floats; a half has room for a vector;
+            // `Packed::new` has laid out the layer's data from `start` on as
+            // `narrow_sum` reads them.
+            unsafe {
+                let sum = narrow_sum(s, part, data, x);
+                s.store_ptr(f.with(Value { s, sum }), y);
+            }
             x = y;
             std::mem::swap(&mut y, &mut other);
         }
@@ -224,8 +232,9 @@ impl Op for Row<'_> {
         let (mut y, mut other) = (scratch, scratch.wrapping_add(packed.half));
         let mut x = x.as_ptr();
         let mut levels = levels;
+        let packed_data: &[f32] = &packed.data;
         for part in &packed.layers {
-            let data = packed.data[part.start..].as_ptr();
+            let data = packed_data[part.start..].as_ptr();
             // SAFETY: x is the caller's row or the half that the layer before
             // has written, with `inputs` floats; a half has room for the
             // outputs in whole vectors; `Packed::new` has laid out the
@@ -251,37 +260,52 @@ impl Op for Row<'_> {
     }
 }
 
-/// A narrow layer: y ← f(W·x + b).
+/// W·x + b of a narrow layer.
 ///
-/// Invariant: `data` holds the bias and a row of weights an input, a vector
-/// each, or what [`chains`] reads, x the inputs, and y has room for a vector.
-struct Narrow<'a, S> {
-    s: S,
-    part: &'a Part,
-    data: *const f32,
-    x: *const f32,
-    y: *mut f32,
+/// # Safety
+/// `data` holds the bias and a row of weights an input, a vector each, or what
+/// [`chains`] reads; x the inputs.
+#[inline(always)]
+unsafe fn narrow_sum<S: Simd>(s: S, part: &Part, data: *const f32, x: *const f32) -> S::V {
+    let Part { inputs, outputs, .. } = *part;
+    // SAFETY: the caller's promise.
+    unsafe {
+        if in_chains(outputs, inputs) {
+            return chains(s, inputs, data, x, &[]);
+        }
+        let mut sum = s.load_ptr(data);
+        // Written out for the few inputs that tiny networks have: a loop's
+        // end that is guessed wrong takes as long as such a sum.
+        let add = |sum: S::V, i: usize| {
+            let weights = s.load_ptr(data.wrapping_add((1 + i) * S::LANES));
+            s.mul_add(s.splat(*x.wrapping_add(i)), weights, sum)
+        };
+        match inputs {
+            1 => add(sum, 0),
+            2 => add(add(sum, 0), 1),
+            3 => add(add(add(sum, 0), 1), 2),
+            4 => add(add(add(add(sum, 0), 1), 2), 3),
+            _ => {
+                for i in 0..inputs {
+                    sum = add(sum, i);
+                }
+                sum
+            }
+        }
+    }
 }
 
-impl<S: Simd> WithUnary for Narrow<'_, S> {
-    type Output = ();
+/// An activation of a vector.
+struct Value<S: Simd> {
+    s: S,
+    sum: S::V,
+}
+
+impl<S: Simd> WithUnary for Value<S> {
+    type Output = S::V;
     #[inline(always)]
-    fn with<U: UnaryOp>(self) {
-        let Narrow { s, part, data, x, y } = self;
-        let Part { inputs, outputs, .. } = *part;
-        // SAFETY: the invariant.
-        unsafe {
-            if in_chains(outputs, inputs) {
-                let sum = chains(s, inputs, data, x, &[]);
-                return s.store_ptr(U::value(s, sum), y);
-            }
-            let mut sum = s.load_ptr(data);
-            for i in 0..inputs {
-                let weights = s.load_ptr(data.wrapping_add((1 + i) * S::LANES));
-                sum = s.mul_add(s.splat(*x.wrapping_add(i)), weights, sum);
-            }
-            s.store_ptr(U::value(s, sum), y);
-        }
+    fn with<U: UnaryOp>(self) -> S::V {
+        U::value(self.s, self.sum)
     }
 }
 

@@ -73,18 +73,25 @@ impl Predict {
         self.run(features.into(), out, true);
     }
 
+    #[inline]
     fn run(&self, features: Features<'_>, out: &mut [f32], parallel: bool) {
-        let plan = &self.shared.plan;
-        let Layout { dense, categories } = &plan.layout;
-        if let Some(packed) = &self.shared.packed
+        let Shared { plan, packed, .. } = &*self.shared;
+        if let Some(packed) = packed
             && packed.scratch() == 0
-            && categories.is_empty()
-            && (out.len(), features.dense.len()) == (plan.outputs, *dense)
+            && plan.layout.categories.is_empty()
+            && (out.len(), features.dense.len()) == (plan.outputs, plan.layout.dense)
             && features.codes.is_empty()
         {
             // One row of a narrow network takes less time than what follows.
             return packed.predict(features.dense, &[], out, &mut []);
         }
+        self.run_rows(features, out, parallel);
+    }
+
+    #[inline(never)]
+    fn run_rows(&self, features: Features<'_>, out: &mut [f32], parallel: bool) {
+        let plan = &self.shared.plan;
+        let Layout { dense, categories } = &plan.layout;
         let rows = out.len() / plan.outputs;
         assert_eq!(out.len(), rows * plan.outputs, "the output is no whole number of rows");
         assert!(
