@@ -140,6 +140,9 @@ impl Rows<'_> {
 const BLOCK: usize = 8;
 const HALF: usize = BLOCK / 2;
 
+/// Columns that all lanes of a panel are transposed of before the next ones.
+const COLUMNS: usize = 32;
+
 /// A tile from rows: their columns become its first features; padding lanes
 /// get 0. Where it has more features than the rows columns, the others are left
 /// as they are.
@@ -193,21 +196,35 @@ impl Op for RowsToTile<'_> {
                 }
             }
             let usual = const { vectors(S::REGISTERS) * S::LANES };
-            while lane + BLOCK <= panel.rows {
-                let from: [*const f32; BLOCK] =
-                    std::array::from_fn(|i| rows.at(panel.first + lane + i));
-                let to = to.as_mut_ptr().wrapping_add(lane);
-                // SAFETY: the rows lie within the matrix (Rows::check); as many
-                // features and lanes lane..lane + 8 lie within the panel.
-                unsafe {
-                    match width == usual {
-                        // Every offset is a constant.
-                        true => transpose_rows(s, from, columns, to, usual),
-                        false => transpose_rows(s, from, columns, to, width),
+            // Some columns of all lanes, then the next ones: what is written
+            // stays in the first-level cache until its lines are whole.
+            let (whole, begin) = ((panel.rows - lane) / BLOCK, lane);
+            let mut first = 0;
+            while first < columns {
+                let take = match columns - first {
+                    left if left < 2 * COLUMNS => left,
+                    _ => COLUMNS,
+                };
+                for block in 0..whole {
+                    let lane = begin + block * BLOCK;
+                    let from: [*const f32; BLOCK] = std::array::from_fn(|i| {
+                        rows.at(panel.first + lane + i).wrapping_add(first)
+                    });
+                    let to = to.as_mut_ptr().wrapping_add(first * width + lane);
+                    // SAFETY: these columns of the rows lie within the matrix
+                    // (Rows::check); as many features and lanes lane..lane + 8
+                    // lie within the panel.
+                    unsafe {
+                        match width == usual {
+                            // Every offset is a constant.
+                            true => transpose_rows(s, from, take, to, usual),
+                            false => transpose_rows(s, from, take, to, width),
+                        }
                     }
                 }
-                lane += BLOCK;
+                first += take;
             }
+            lane += whole * BLOCK;
             for lane in lane..panel.rows {
                 let row = rows.pick.row(panel.first + lane) * columns;
                 let row = &rows.data[row..row + columns];

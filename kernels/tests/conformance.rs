@@ -271,7 +271,8 @@ fn check_product(isa: Isa, [m, n, k]: [usize; 3], panel: usize, start: usize) {
         let product = |algorithm: Algorithm| {
             let mut c = before.clone();
             let end = End::Sum;
-            let gemm = Gemm { m, n, k, a: left, b: right, c: &mut c, layout, start, end };
+            let gemm =
+                Gemm { m, n, k, a: left, b: right, c: &mut c, layout, start, end, ahead: &a };
             if !algorithm.takes(&gemm) {
                 return None;
             }
@@ -308,6 +309,7 @@ fn a_short_operand_is_refused() {
         layout: Layout::Rows(2),
         start: Start::Zero,
         end: End::Sum,
+        ahead: &[],
     }
     .run(Algorithm::Tiled, Isa::best());
 }
@@ -374,6 +376,7 @@ fn products_have_the_slopes_of_activations() {
                 layout: Layout::Rows(y.len()),
                 start: Start::Zero,
                 end: End::Slope { slope, y: &y },
+                ahead: &[],
             }
             .run(Algorithm::Tiled, isa);
             for ((y, computed), exact) in y.iter().zip(&computed).zip(&exact) {

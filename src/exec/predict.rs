@@ -121,15 +121,17 @@ impl Predict {
             }
             return;
         }
-        let (tile, shard_rows) = (plan.predict.tile, plan.prediction_shard(rows));
+        let (all, tile, shard_rows) = (rows, plan.predict.tile, plan.prediction_shard(rows));
         let shard = |(index, out): (usize, &mut [f32])| {
             let first = index * shard_rows;
             let mut memory = self.take_memory();
             for (index, out) in out.chunks_mut(tile * plan.outputs).enumerate() {
                 let first = first + index * tile;
                 let rows = first..first + out.len() / plan.outputs;
+                let next = rows.end..all.min(rows.end + tile);
+                let ahead = features.rows(&plan.layout, next).dense;
                 let features = features.rows(&plan.layout, rows);
-                predict_tile(plan, &self.shared.parameters, features, &mut memory, out);
+                predict_tile(plan, &self.shared.parameters, features, ahead, &mut memory, out);
             }
             self.put_memory(memory);
         };
@@ -213,7 +215,7 @@ pub fn mean_loss(plan: &Plan, parameters: &[f32], batch: Batch<'_>) -> f64 {
             codes.extend_from_slice(row.codes);
         }
         let features = Features { dense: &dense, codes: &codes };
-        predict_tile(plan, parameters, features, &mut memory, predictions);
+        predict_tile(plan, parameters, features, &[], &mut memory, predictions);
         for (p, place) in predictions.chunks_exact(plan.outputs).zip(places) {
             let row = batch.rows.at(place);
             total += match batch.targets {

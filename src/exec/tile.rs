@@ -122,6 +122,8 @@ struct Work<'a> {
     tile: Tile,
     levels: &'a Levels,
     arena: &'a mut [f32],
+    /// What the first product may bring near for the next tile.
+    ahead: &'a [f32],
 }
 
 /// Runs training's steps for one tile; returns the sum of its losses. Without
@@ -143,7 +145,7 @@ pub(super) fn run_tile(
         Some(_) => levels.pair(plan),
         None => levels.sort(plan),
     }
-    let mut work = Work { plan, program: &plan.train, parameters, tile, levels, arena };
+    let mut work = Work { plan, program: &plan.train, parameters, tile, levels, arena, ahead: &[] };
     let mut total = 0.0;
     for step in &plan.train.steps {
         match *step {
@@ -324,11 +326,13 @@ impl Memory {
 }
 
 /// Runs prediction's steps for the rows of `features`, no more than a tile
-/// takes, and writes `[rows, outputs]`.
+/// takes, and writes `[rows, outputs]`. `ahead` is what the next tile will
+/// read.
 pub(super) fn predict_tile(
     plan: &Plan,
     parameters: &[f32],
     features: Features<'_>,
+    ahead: &[f32],
     memory: &mut Memory,
     out: &mut [f32],
 ) {
@@ -341,7 +345,7 @@ pub(super) fn predict_tile(
     let program = &plan.predict;
     memory.levels(plan, features.codes, rows);
     let Memory { arena, levels, .. } = memory;
-    let mut work = Work { plan, program, parameters, tile, levels, arena };
+    let mut work = Work { plan, program, parameters, tile, levels, arena, ahead };
     for step in &program.steps {
         match *step {
             Step::Load { x, .. } => work.load(x, None, features, Pick::From(0)),
@@ -552,8 +556,10 @@ impl Work<'_> {
             return;
         }
         let weights = &parameters[plan.weights[weight].clone()];
+        let ahead = std::mem::take(&mut self.ahead);
         let [x, z] = self.several([x, z]);
         let mut gemm = Gemm::forward(tile, shape, weights, bias, x, z);
+        gemm.ahead = ahead;
         if onto {
             gemm.start = Start::C;
         }

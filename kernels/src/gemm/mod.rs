@@ -107,6 +107,9 @@ pub struct Gemm<'a> {
     pub start: Start<'a>,
     /// What becomes of a sum before it is written.
     pub end: End<'a>,
+    /// What will be read next: a kernel may ask for it to be brought near while
+    /// it computes.
+    pub ahead: &'a [f32],
 }
 
 /// What a product is added to.
@@ -236,6 +239,7 @@ impl<'a> Gemm<'a> {
             layout: Layout::Panels(tile.panel),
             start: bias.map_or(Start::Zero, Start::Bias),
             end: End::Sum,
+            ahead: &[],
         }
     }
 
@@ -257,6 +261,7 @@ impl<'a> Gemm<'a> {
             layout: Layout::Panels(tile.panel),
             start: Start::Zero,
             end: End::Sum,
+            ahead: &[],
         }
     }
 
@@ -280,6 +285,7 @@ impl<'a> Gemm<'a> {
             layout: Layout::Rows(inputs),
             start: if accumulate { Start::C } else { Start::Zero },
             end: End::Sum,
+            ahead: &[],
         }
     }
 

@@ -62,6 +62,9 @@ const LARGE: usize = 64 * 1024;
 /// Blocks of columns that share a block of A's rows then.
 const GROUP: usize = 8;
 
+/// Floats of a line of the cache.
+const LINE: usize = 16;
+
 thread_local! {
     /// A part of A, copied together; allocated at a thread's first use and kept.
     static COPY: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
@@ -71,7 +74,7 @@ impl Op for Tiled<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Gemm { m, n, k, a, b, c, layout, start, end } = self.0;
+        let Gemm { m, n, k, a, b, c, layout, start, end, ahead } = self.0;
         let (b, b_layout) = match b {
             Right::Rows { data, stride } => (data, Layout::Rows(stride)),
             Right::Panels { data, panel } => (data, Layout::Panels(panel)),
@@ -107,6 +110,9 @@ impl Op for Tiled<'_> {
             false if k * n <= PART * 16 || k <= 64 => usize::MAX,
             false => 1,
         };
+        // Lines to be asked for with a multiply-add, in all of them evenly.
+        let mut ahead = ahead.chunks(LINE);
+        let rate = ahead.len() as f32 / (m * n * k) as f32;
         let c = c.as_mut_ptr();
         let y = match end {
             End::Slope { y, .. } => y.as_ptr(),
@@ -240,6 +246,10 @@ impl Op for Tiled<'_> {
                             y: y.wrapping_add(c_start + row * c_stride),
                             row,
                         };
+                        let work = take * (group_end - group) * (last - first);
+                        for line in ahead.by_ref().take((rate * work as f32).ceil() as usize) {
+                            s.prefetch(line.as_ptr());
+                        }
                         match nv {
                             1 if masked => s.outlined(Outlined::<1, true>(blocks)),
                             _ if masked => s.outlined(Outlined::<2, true>(blocks)),

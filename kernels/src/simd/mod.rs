@@ -71,6 +71,10 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// # Safety
     /// `to` must be valid for writing `LANES` f32; it need not be aligned.
     unsafe fn store_ptr(self, v: Self::V, to: *mut f32);
+    /// Asks for the line of an address to be brought into the second-level
+    /// cache; nothing is read, whatever the address.
+    #[inline(always)]
+    fn prefetch(self, _: *const f32) {}
     /// The first `n` ≤ `LANES` elements, zeros behind them.
     ///
     /// # Safety

@@ -90,6 +90,11 @@ macro_rules! memory {
             unsafe { $store(to.as_mut_ptr(), v) }
         }
         #[inline(always)]
+        fn prefetch(self, at: *const f32) {
+            // SAFETY: the token, which includes SSE; a prefetch never faults.
+            unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast()) }
+        }
+        #[inline(always)]
         unsafe fn load_ptr(self, from: *const f32) -> Self::V {
             // SAFETY: the token; the caller vouches for the memory.
             unsafe { $load(from) }
