@@ -44,6 +44,12 @@ const fn rows<S: Simd>(nv: usize, masked: bool) -> usize {
     if fit > MOST_ROWS { MOST_ROWS } else { fit }
 }
 
+/// Whether the loop over k itself asks for what comes ahead: a request is one
+/// instruction more beside its multiply-adds, which tells where these are few.
+const fn asks_within(nv: usize) -> bool {
+    nv >= 4
+}
+
 /// The largest arm of `register_tiles`.
 const MOST_ROWS: usize = 12;
 
@@ -61,9 +67,6 @@ const LARGE: usize = 64 * 1024;
 
 /// Blocks of columns that share a block of A's rows then.
 const GROUP: usize = 8;
-
-/// Floats of a line of the cache.
-const LINE: usize = 16;
 
 thread_local! {
     /// A part of A, copied together; allocated at a thread's first use and kept.
@@ -110,9 +113,9 @@ impl Op for Tiled<'_> {
             false if k * n <= PART * 16 || k <= 64 => usize::MAX,
             false => 1,
         };
-        // Lines to be asked for with a multiply-add, in all of them evenly.
-        let mut ahead = ahead.chunks(LINE);
-        let rate = ahead.len() as f32 / (m * n * k) as f32;
+        // Bytes to be asked for with a multiply-add, in all of them evenly.
+        let rate = size_of_val(ahead) as f32 / (m * n * k) as f32;
+        let (asks, mut ahead) = (!ahead.is_empty(), ahead.as_ptr());
         let c = c.as_mut_ptr();
         let y = match end {
             End::Slope { y, .. } => y.as_ptr(),
@@ -230,6 +233,10 @@ impl Op for Tiled<'_> {
                             },
                             false => source.at_row(row),
                         };
+                        let ahead_step = match asks {
+                            true => (rate * (take * width) as f32).ceil() as usize,
+                            false => 0,
+                        };
                         let blocks = Blocks {
                             count: (group_end - group) / width,
                             take,
@@ -245,11 +252,11 @@ impl Op for Tiled<'_> {
                             end,
                             y: y.wrapping_add(c_start + row * c_stride),
                             row,
+                            ahead,
+                            ahead_step,
+                            ahead_jump: ahead_step * (last - first),
                         };
-                        let work = take * (group_end - group) * (last - first);
-                        for line in ahead.by_ref().take((rate * work as f32).ceil() as usize) {
-                            s.prefetch(line.as_ptr());
-                        }
+                        ahead = ahead.wrapping_byte_add(ahead_step * blocks.count * (last - first));
                         match nv {
                             1 if masked => s.outlined(Outlined::<1, true>(blocks)),
                             _ if masked => s.outlined(Outlined::<2, true>(blocks)),
@@ -370,6 +377,11 @@ struct Blocks<'a> {
     y: *const f32,
     /// The first row in C.
     row: usize,
+    /// What is asked for, and from one multiply-add of a row to the next and
+    /// from one block of columns to the next, in bytes.
+    ahead: *const f32,
+    ahead_step: usize,
+    ahead_jump: usize,
 }
 
 /// The register tiles of [`Blocks`]: `NV` vectors of columns, of the last of
@@ -385,7 +397,13 @@ impl<const NV: usize, const MASKED: bool> Op for Outlined<'_, NV, MASKED> {
         }
         let Outlined(mut blocks) = self;
         for _ in 0..blocks.count {
+            if !asks_within(NV) && blocks.ahead_step > 0 {
+                for line in (0..blocks.ahead_jump).step_by(64) {
+                    s.prefetch(blocks.ahead.wrapping_byte_add(line));
+                }
+            }
             blocks.run::<S, NV, MASKED>(s);
+            blocks.ahead = blocks.ahead.wrapping_byte_add(blocks.ahead_jump);
             blocks.b = blocks.b.wrapping_add(blocks.b_step);
             blocks.c = blocks.c.wrapping_add(blocks.c_step);
             blocks.y = blocks.y.wrapping_add(blocks.c_step);
@@ -424,6 +442,7 @@ macro_rules! register_tiles {
                         let mut b = self.b;
                         let Source { mut at, mut row, column, mut run, mut runs, .. } = self.a;
                         let mut tail = self.a.tail;
+                        let mut ahead = self.ahead;
                         loop {
                             if runs == 0 {
                                 if tail == 0 {
@@ -443,6 +462,10 @@ macro_rules! register_tiles {
                                     let factor = unsafe { *a.wrapping_add($i * row) };
                                     $r = $r.mul_add(s, s.splat(factor), b_row);
                                 )*
+                                if const { asks_within(NV) } {
+                                    s.prefetch(ahead);
+                                    ahead = ahead.wrapping_byte_add(self.ahead_step);
+                                }
                                 a = a.wrapping_add(column);
                                 b = b.wrapping_add(self.b_stride);
                             }
