@@ -321,8 +321,10 @@ impl Executor {
             let rows = |index: usize| split.shard(first + index);
             let shards = &mut shards[..count];
             let parameters = of.parameters();
+            // Threads that would be left over take pieces of products.
+            let shared = parallel && !count.is_multiple_of(rayon::current_num_threads());
             let each = |(index, shard): (usize, &mut Shard)| {
-                let input = TileInput { batch: &batch, rows: rows(index), scale };
+                let input = TileInput { batch: &batch, rows: rows(index), scale, shared };
                 shard.loss = run_tile(plan, parameters, input, shard.scratch().0, None);
             };
             if parallel && count > 1 {
@@ -366,7 +368,7 @@ impl Executor {
                 if rows.is_empty() {
                     continue;
                 }
-                let input = TileInput { batch: &batch, rows, scale };
+                let input = TileInput { batch: &batch, rows, scale, shared: false };
                 let first = tile == 0 && matches!(sum, Sum::New);
                 let (scratch, flat) = shard.scratch();
                 let gradients = Some(Gradients { flat, first });

@@ -9,6 +9,7 @@ use mlpc_kernels::gemm::{self, Algorithm, End, Gemm, Right, Start};
 use mlpc_kernels::layout::{self, Pick, Tile, sum_features};
 use mlpc_kernels::lines::Lines;
 use mlpc_kernels::loss;
+use mlpc_kernels::simd::Isa;
 use mlpc_kernels::single::Packed;
 use mlpc_kernels::unary::{self, Unary};
 use std::ops::Range;
@@ -20,6 +21,8 @@ pub(super) struct TileInput<'a> {
     pub(super) rows: Range<usize>,
     /// What the loss's gradient is multiplied by.
     pub(super) scale: f32,
+    /// Whether other threads may take pieces of its products.
+    pub(super) shared: bool,
 }
 
 impl<'a> TileInput<'a> {
@@ -124,6 +127,8 @@ struct Work<'a> {
     arena: &'a mut [f32],
     /// What the first product may bring near for the next tile.
     ahead: &'a [f32],
+    /// Whether other threads may take pieces of its products.
+    shared: bool,
 }
 
 /// Runs training's steps for one tile; returns the sum of its losses. Without
@@ -145,7 +150,8 @@ pub(super) fn run_tile(
         Some(_) => levels.pair(plan),
         None => levels.sort(plan),
     }
-    let mut work = Work { plan, program: &plan.train, parameters, tile, levels, arena, ahead: &[] };
+    let (program, shared) = (&plan.train, input.shared);
+    let mut work = Work { plan, program, parameters, tile, levels, arena, ahead: &[], shared };
     let mut total = 0.0;
     for step in &plan.train.steps {
         match *step {
@@ -345,7 +351,7 @@ pub(super) fn predict_tile(
     let program = &plan.predict;
     memory.levels(plan, features.codes, rows);
     let Memory { arena, levels, .. } = memory;
-    let mut work = Work { plan, program, parameters, tile, levels, arena, ahead };
+    let mut work = Work { plan, program, parameters, tile, levels, arena, ahead, shared: false };
     for step in &program.steps {
         match *step {
             Step::Load { x, .. } => work.load(x, None, features, Pick::From(0)),
@@ -556,7 +562,7 @@ impl Work<'_> {
             return;
         }
         let weights = &parameters[plan.weights[weight].clone()];
-        let ahead = std::mem::take(&mut self.ahead);
+        let (ahead, shared) = (std::mem::take(&mut self.ahead), self.shared);
         let [x, z] = self.several([x, z]);
         let mut gemm = Gemm::forward(tile, shape, weights, bias, x, z);
         gemm.ahead = ahead;
@@ -567,7 +573,7 @@ impl Work<'_> {
             let leak = f.leak().expect("the plan gives products rectifiers alone");
             gemm.end = End::Rectifier { leak };
         }
-        gemm.run(algorithm, plan.options.isa);
+        product(gemm, algorithm, plan.options.isa, shared);
     }
 
     /// dx ← Wᵀ·dz (· f′), of the inputs from `first` on
@@ -580,10 +586,11 @@ impl Work<'_> {
         algorithm: Algorithm,
     ) {
         let (plan, tile, parameters) = (self.plan, self.tile, self.parameters);
+        let shared = self.shared;
         let (outputs, inputs) = (self.width(dz), first..first + self.width(dx));
         let weights = &parameters[plan.weights[weight].clone()];
         let shape = [outputs, weights.len() / outputs];
-        let run = |gemm: Gemm<'_>| gemm.rows(inputs).run(algorithm, plan.options.isa);
+        let run = |gemm: Gemm<'_>| product(gemm.rows(inputs), algorithm, plan.options.isa, shared);
         match slope {
             None => {
                 let [dz, dx] = self.several([dz, dx]);
@@ -642,6 +649,25 @@ impl Work<'_> {
             }
             Targets::Values(y) => loss::sigmoid_bce(isa, tile, z, y, scale),
         }
+    }
+}
+
+/// Operations of a piece of a product at the least: some 10 µs, of which handing
+/// it over takes one.
+const PIECE_FLOPS: f64 = 1.0e6;
+
+/// Computes a product, where it is `shared` in pieces, for other threads to take
+/// some of them.
+fn product(gemm: Gemm<'_>, algorithm: Algorithm, isa: Isa, shared: bool) {
+    if !shared || algorithm != Algorithm::Tiled || gemm.flops() < 2.0 * PIECE_FLOPS {
+        return gemm.run(algorithm, isa);
+    }
+    match gemm.halves() {
+        Ok([one, other]) => {
+            let half = |gemm| move || product(gemm, algorithm, isa, shared);
+            rayon::join(half(one), half(other));
+        }
+        Err(whole) => whole.run(algorithm, isa),
     }
 }
 

@@ -1,0 +1,77 @@
+//! A product in halves is the product: the same bits.
+
+use mlpc_kernels::gemm::{self, Algorithm, End, Gemm, Slope, Start};
+use mlpc_kernels::layout::Tile;
+use mlpc_kernels::simd::Isa;
+
+/// Computes the halves, as long as there are any; returns how many pieces.
+fn in_pieces(gemm: Gemm<'_>, isa: Isa) -> usize {
+    match gemm.halves() {
+        Ok(halves) => halves.map(|half| in_pieces(half, isa)).iter().sum(),
+        Err(whole) => {
+            whole.run(Algorithm::Tiled, isa);
+            1
+        }
+    }
+}
+
+fn noise(n: usize) -> Vec<f32> {
+    let mut state = 7u32;
+    (0..n)
+        .map(|_| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 8) as f32 / (1 << 23) as f32 - 1.0
+        })
+        .collect()
+}
+
+#[test]
+fn halves_give_the_same_bits() {
+    for isa in Isa::ALL.into_iter().filter(|isa| isa.available()) {
+        let panel = gemm::panel(isa);
+        for (outputs, inputs) in [(1, 40), (24, 7), (25, 784), (49, 50), (130, 65), (400, 3)] {
+            for width in [isa.lanes(), panel, panel + isa.lanes(), 5 * panel] {
+                let tile = Tile { width, rows: width, panel };
+                let weights = noise(outputs * inputs);
+                let (x, bias) = (noise(inputs * width), noise(outputs));
+                let (dz, y) = (noise(outputs * width), noise(inputs * width));
+                let forward = |z: &mut [f32], start: Start<'_>, whole: bool| {
+                    let shape = [outputs, inputs];
+                    let end = End::Rectifier { leak: 0.0 };
+                    let gemm = Gemm::forward(tile, shape, &weights, None, &x, z);
+                    run(Gemm { start, end, ..gemm }, isa, whole)
+                };
+                let backward = |dx: &mut [f32], whole: bool| {
+                    let end = End::Slope { slope: Slope::Kept, y: &y };
+                    let gemm = Gemm::input_gradient(tile, [outputs, inputs], &weights, &dz, dx);
+                    run(Gemm { end, ..gemm }, isa, whole)
+                };
+                let shape = format!("{isa} {outputs} x {inputs}, {width} lanes");
+                for start in [Start::Bias(&bias), Start::C, Start::Zero] {
+                    let (mut z, mut of_pieces) = (dz.clone(), dz.clone());
+                    forward(&mut z, start, true);
+                    let pieces = forward(&mut of_pieces, start, false);
+                    assert_eq!(pieces > 1, outputs >= 24 || width > panel, "{shape}");
+                    assert!(bits(&z) == bits(&of_pieces), "forward, {shape}");
+                }
+                let (mut dx, mut of_pieces) = (vec![0.0; y.len()], vec![f32::NAN; y.len()]);
+                backward(&mut dx, true);
+                let pieces = backward(&mut of_pieces, false);
+                assert_eq!(pieces > 1, inputs >= 24 || width > panel, "{shape}");
+                assert!(bits(&dx) == bits(&of_pieces), "input gradient, {shape}");
+            }
+        }
+    }
+}
+
+fn run(gemm: Gemm<'_>, isa: Isa, whole: bool) -> usize {
+    if !whole {
+        return in_pieces(gemm, isa);
+    }
+    gemm.run(Algorithm::Tiled, isa);
+    1
+}
+
+fn bits(x: &[f32]) -> Vec<u32> {
+    x.iter().map(|x| x.to_bits()).collect()
+}
