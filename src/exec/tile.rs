@@ -3,7 +3,7 @@
 use super::levels::{Levels, rows_of_part};
 use super::{Batch, Rows, Targets};
 use crate::inputs::{Features, NONE};
-use crate::plan::{Buffer, BufferId, Plan, Program, SlopeOf, Step};
+use crate::plan::{Buffer, BufferId, LARGE_LAYER, Plan, Program, SlopeOf, Step};
 use mlpc_kernels::gather;
 use mlpc_kernels::gemm::{self, Algorithm, End, Gemm, Right, Start};
 use mlpc_kernels::layout::{self, Pick, Tile, sum_features};
@@ -64,7 +64,7 @@ enum Of {
     Table(usize),
 }
 
-/// Parameters of a part at the most, where a row is not longer: its gradient
+/// Parameters of a part at the most, where its rows are not longer: its gradient
 /// and state fit the cache between computing and using them.
 const PART: usize = 6 * 1024;
 
@@ -92,8 +92,11 @@ pub(super) fn parts(plan: &Plan) -> Vec<Part> {
             let whole = &plan.weights[weight];
             let outputs = plan.tensors[weight].shape[0];
             let inputs = whole.len() / outputs;
-            // Whole register tiles, of 12 rows at the most.
-            let rows = (PART / inputs / 12).max(1) * 12;
+            // Whole register tiles, of 12 rows at the most; two of them where
+            // x, which every part reads, comes from beyond the second-level
+            // cache.
+            let least = if whole.len() > LARGE_LAYER { 2 } else { 1 };
+            let rows = (PART / inputs / 12).max(least) * 12;
             for first in (0..outputs).step_by(rows) {
                 let rows = first..outputs.min(first + rows);
                 let start = whole.start;

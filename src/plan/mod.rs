@@ -437,7 +437,7 @@ impl Plan {
 /// Weights of a layer that the second-level cache does not hold: from here on
 /// tiles are wide, and the portable kernels, which lack a fused multiply-add on
 /// x86-64, hand their products to matrixmultiply.
-const LARGE_LAYER: usize = 256 * 1024;
+pub(crate) const LARGE_LAYER: usize = 256 * 1024;
 
 fn is_large(weights: &[Range<usize>]) -> bool {
     weights.iter().any(|weights| weights.len() > LARGE_LAYER)

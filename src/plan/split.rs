@@ -127,6 +127,16 @@ impl Plan {
         }
     }
 
+    /// Of so many threads, those that a training step of so many rows uses:
+    /// one a shard, and all where gradients are computed by outputs.
+    pub fn threads_of_step(&self, rows: usize, threads: usize) -> usize {
+        match self.pays_threads(rows) {
+            false => 1,
+            true if self.is_by_outputs() => threads,
+            true => threads.min(self.split_training(rows).shards),
+        }
+    }
+
     fn shard_rows(&self) -> usize {
         if self.is_large() { SHARD_ROWS_LARGE } else { SHARD_ROWS }
     }

@@ -203,7 +203,7 @@ impl<'a> Bench<'a> {
         let plan = Arc::new(Plan::new(network, options));
         let pool = args.machine.pool()?;
         let threads = pool.current_num_threads();
-        let shards = plan.split_training(batch).shards;
+        let train_threads = plan.threads_of_step(batch, threads);
         let (features, targets) = match dataset {
             Some(dataset) => taken(dataset, batch),
             None => made(network, batch),
@@ -224,7 +224,7 @@ impl<'a> Bench<'a> {
             rows_to_predict,
             pool,
             threads,
-            train_threads: threads.min(shards),
+            train_threads,
             seconds: args.seconds.unwrap_or(SECONDS),
             rounds: args.rounds,
         })
