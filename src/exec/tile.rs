@@ -5,7 +5,7 @@ use super::{Batch, Rows, Targets};
 use crate::inputs::{Features, NONE};
 use crate::plan::{Buffer, BufferId, LARGE_LAYER, Plan, Program, SlopeOf, Step};
 use mlpc_kernels::gather;
-use mlpc_kernels::gemm::{self, Algorithm, End, Gemm, Right, Start};
+use mlpc_kernels::gemm::{self, Algorithm, End, Gemm, Piece, Right, Start};
 use mlpc_kernels::layout::{self, Pick, Tile, sum_features};
 use mlpc_kernels::lines::Lines;
 use mlpc_kernels::loss;
@@ -429,9 +429,20 @@ impl Work<'_> {
         let columns = plan.layout.dense;
         if columns > 0 {
             let from = layout::Rows { data: features.dense, columns, pick };
-            layout::rows_to_tile(isa, tile, from, self.get_mut(x));
-            if let Some(rows) = rows {
-                layout::pack_rows(isa, tile, from, plan.panel, self.get_mut(rows));
+            match rows {
+                None => layout::rows_to_tile(isa, tile, from, self.get_mut(x)),
+                Some(rows) => {
+                    let shared = self.shared;
+                    let [x, rows] = self.several([x, rows]);
+                    let mut load = || layout::rows_to_tile(isa, tile, from, x);
+                    let mut pack = || layout::pack_rows(isa, tile, from, plan.panel, rows);
+                    if shared {
+                        rayon::join(load, pack);
+                    } else {
+                        load();
+                        pack();
+                    }
+                }
             }
         }
         if plan.gathered.is_none() && plan.layout.one_hot().next().is_some() {
@@ -665,12 +676,21 @@ fn product(gemm: Gemm<'_>, algorithm: Algorithm, isa: Isa, shared: bool) {
     if !shared || algorithm != Algorithm::Tiled || gemm.flops() < 2.0 * PIECE_FLOPS {
         return gemm.run(algorithm, isa);
     }
-    match gemm.halves() {
+    match Piece::of(gemm) {
+        Ok(piece) => in_pieces(piece, isa),
+        Err(gemm) => gemm.run(algorithm, isa),
+    }
+}
+
+fn in_pieces(piece: Piece<'_>, isa: Isa) {
+    if piece.flops() < 2.0 * PIECE_FLOPS {
+        return piece.run(isa);
+    }
+    match piece.halves() {
         Ok([one, other]) => {
-            let half = |gemm| move || product(gemm, algorithm, isa, shared);
-            rayon::join(half(one), half(other));
+            rayon::join(|| in_pieces(one, isa), || in_pieces(other, isa));
         }
-        Err(whole) => whole.run(algorithm, isa),
+        Err(piece) => piece.run(isa),
     }
 }
 

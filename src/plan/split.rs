@@ -58,7 +58,7 @@ pub(super) fn tile(arena: usize, large: bool, isa: Isa) -> usize {
 /// Rows of a tile where gradients are computed by outputs: a quarter of the
 /// batch, where that is not too few to read the weights for.
 fn quarter(rows: usize) -> usize {
-    rows.div_ceil(4).clamp(LEAST_LANES, MOST_LANES_LARGE)
+    rows.div_ceil(4).clamp(2 * LEAST_LANES, MOST_LANES_LARGE)
 }
 
 /// How some rows are cut.

@@ -18,11 +18,14 @@ mod dots;
 mod foreign;
 mod lone;
 mod naive;
+mod piece;
 mod strip;
 mod tiled;
 
 pub(crate) use lone::{CHAINS, in_chains};
 pub(crate) use tiled::{PART, vectors};
+
+pub use piece::Piece;
 
 use crate::layout::Tile;
 use crate::simd::{Isa, Op, Simd};
@@ -219,11 +222,6 @@ impl Algorithm {
     }
 }
 
-/// Rows of which every half of a product has a multiple, but for the last: whole
-/// register tiles, of 6 or 12 rows. It is more than one, and so no half is
-/// summed in [chains](lone) that the whole is not.
-const ROWS: usize = 12;
-
 impl<'a> Gemm<'a> {
     /// z ← W·x (+ bias): tiles x of `inputs` and z of `outputs` features.
     pub fn forward(
@@ -315,65 +313,6 @@ impl<'a> Gemm<'a> {
         2.0 * self.m as f64 * self.n as f64 * self.k as f64
     }
 
-    /// It in two halves, which can be computed at the same time and give the
-    /// same bits: of its panels, or, where it is one, of its rows, in whole
-    /// register tiles. Where B and C do not come in the same panels or A not by
-    /// strides, or it is too small, it comes back.
-    ///
-    /// # Panics
-    /// Where a slice is too short for its shape.
-    pub fn halves(self) -> Result<[Self; 2], Self> {
-        let Gemm { m, n, k, start, end, .. } = self;
-        let (
-            Left::Strided { data: a, row_stride, column_stride },
-            Right::Panels { data: b, panel },
-            Layout::Panels(of_c),
-        ) = (self.a, self.b, self.layout)
-        else {
-            return Err(self);
-        };
-        if panel != of_c || panel == 0 || (n <= panel && m < 2 * ROWS) {
-            return Err(self);
-        }
-        // Columns and rows of the first half, and where C is cut.
-        let (columns, rows) = match n.div_ceil(panel) {
-            0 | 1 => (n, (m / 2).next_multiple_of(ROWS)),
-            panels => (panels / 2 * panel, m),
-        };
-        let at = columns * rows;
-        let (c, c_of_second) = self.c.split_at_mut(at);
-        let end_of = |first: bool| match end {
-            End::Slope { slope, y } => {
-                let (y, y_of_second) = y.split_at(at);
-                End::Slope { slope, y: if first { y } else { y_of_second } }
-            }
-            end => end,
-        };
-        let first = Gemm { n: columns, m: rows, c, end: end_of(true), ..self };
-        let by_rows = columns == n;
-        let second = Gemm {
-            m: if by_rows { m - rows } else { m },
-            n: if by_rows { n } else { n - columns },
-            a: match by_rows {
-                true => Left::Strided { data: &a[rows * row_stride..], row_stride, column_stride },
-                false => self.a,
-            },
-            b: match by_rows {
-                true => self.b,
-                false => Right::Panels { data: &b[columns * k..], panel },
-            },
-            c: c_of_second,
-            start: match start {
-                Start::Bias(bias) if by_rows => Start::Bias(&bias[rows..]),
-                start => start,
-            },
-            end: end_of(false),
-            ahead: &[],
-            ..first
-        };
-        Ok([first, second])
-    }
-
     /// Computes the product.
     ///
     /// # Panics
@@ -389,7 +328,7 @@ impl<'a> Gemm<'a> {
             Algorithm::Naive => naive::run(self),
             Algorithm::Tiled => match lone::Lone::of(self) {
                 Ok(lone) => isa.run(lone),
-                Err(gemm) => isa.run(tiled::Tiled(gemm)),
+                Err(gemm) => isa.run(tiled::Tiled::whole(gemm)),
             },
             Algorithm::Dots => isa.run(dots::Dots(self)),
             Algorithm::Matrixmultiply => foreign::run(self),

@@ -26,7 +26,26 @@ use crate::simd::{Op, Simd};
 use std::cell::RefCell;
 use std::ops::Range;
 
-pub(super) struct Tiled<'a>(pub(super) Gemm<'a>);
+/// A product, or some rows of it.
+#[derive(Debug)]
+pub(super) struct Tiled<'a> {
+    /// The rows, but for C.
+    pub(super) gemm: Gemm<'a>,
+    /// From the exclusive borrow of the whole C.
+    pub(super) c: *mut f32,
+    /// Rows of the whole C, and the first that is computed.
+    pub(super) rows_of_c: usize,
+    pub(super) first: usize,
+}
+
+impl<'a> Tiled<'a> {
+    /// The whole product, which was checked.
+    #[inline(always)]
+    pub(super) fn whole(mut gemm: Gemm<'a>) -> Self {
+        let c = std::mem::take(&mut gemm.c).as_mut_ptr();
+        Tiled { c, rows_of_c: gemm.m, first: 0, gemm }
+    }
+}
 
 /// Vectors of columns in a register tile: what leaves room for enough rows.
 pub(crate) const fn vectors(registers: usize) -> usize {
@@ -77,7 +96,8 @@ impl Op for Tiled<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Gemm { m, n, k, a, b, c, layout, start, end, ahead } = self.0;
+        let Tiled { gemm, c, rows_of_c, first: top } = self;
+        let Gemm { m, n, k, a, b, layout, start, end, ahead, .. } = gemm;
         let (b, b_layout) = match b {
             Right::Rows { data, stride } => (data, Layout::Rows(stride)),
             Right::Panels { data, panel } => (data, Layout::Panels(panel)),
@@ -116,7 +136,6 @@ impl Op for Tiled<'_> {
         // Bytes to be asked for with a multiply-add, in all of them evenly.
         let rate = size_of_val(ahead) as f32 / (m * n * k) as f32;
         let (asks, mut ahead) = (!ahead.is_empty(), ahead.as_ptr());
-        let c = c.as_mut_ptr();
         let y = match end {
             End::Slope { y, .. } => y.as_ptr(),
             _ => std::ptr::null(),
@@ -212,12 +231,12 @@ impl Op for Tiled<'_> {
                     let group_end =
                         to.min(group.saturating_add(width.saturating_mul(most_in_group)));
                     let (b_start, b_stride) = column(b_layout, k, n, group);
-                    let (c_start, c_stride) = column(layout, m, n, group);
+                    let (c_start, c_stride) = column(layout, rows_of_c, n, group);
                     let next = group + width;
                     let (b_step, c_step) = match next < group_end {
                         true => (
                             column(b_layout, k, n, next).0 - b_start,
-                            column(layout, m, n, next).0 - c_start,
+                            column(layout, rows_of_c, n, next).0 - c_start,
                         ),
                         false => (0, 0),
                     };
@@ -245,12 +264,12 @@ impl Op for Tiled<'_> {
                             b: b.as_ptr().wrapping_add(b_start + first * b_stride),
                             b_stride,
                             b_step,
-                            c: c.wrapping_add(c_start + row * c_stride),
+                            c: c.wrapping_add(c_start + (top + row) * c_stride),
                             c_stride,
                             c_step,
                             start,
                             end,
-                            y: y.wrapping_add(c_start + row * c_stride),
+                            y: y.wrapping_add(c_start + (top + row) * c_stride),
                             row,
                             ahead,
                             ahead_step,
@@ -375,7 +394,7 @@ struct Blocks<'a> {
     end: End<'a>,
     /// What `end` takes a slope of, which lies as C does.
     y: *const f32,
-    /// The first row in C.
+    /// Its first row, of those that are computed.
     row: usize,
     /// What is asked for, and from one multiply-add of a row to the next and
     /// from one block of columns to the next, in bytes.
