@@ -232,7 +232,9 @@ fn training_gives_the_same_bits_on_any_number_of_threads() {
 #[test]
 fn rows_are_the_same_bits_alone_and_among_others() {
     let embedded = layout(3, &[(500, Some(4)), (7, None)]);
-    for layout in layouts().iter().chain([&embedded]) {
+    // Gathered, in front of one output that is summed in chains.
+    let numbers = layout(21, &[(900, None), (40, None)]);
+    for layout in layouts().iter().chain([&embedded, &numbers]) {
         for text in NETWORKS {
             let network = network(text, layout);
             let plan = Plan::new(&network, PlanOptions::from_environment().unwrap());

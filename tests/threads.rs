@@ -91,23 +91,38 @@ fn check_training(network: &str, tiles: usize, epochs: usize) {
 
 #[test]
 fn prediction_gives_the_same_bits_however_it_is_cut() {
-    let model = mlpc::compile("input 20 -> dense 150 relu -> dense 110 tanh -> dense 5").unwrap();
+    check_prediction("input 20 -> dense 150 relu -> dense 110 tanh -> dense 5", 20, 5);
+    // One output: sums in chains, of a few inputs, of a vector's, of two parts of
+    // them; behind a wide, a narrow and no layer; a small network's, too.
+    check_prediction("input 20 -> dense 150 relu -> dense 1 sigmoid", 20, 1);
+    check_prediction("input 20 -> dense 16 relu -> dense 1", 20, 1);
+    check_prediction("input 23 -> dense 3 relu -> dense 17 tanh -> dense 1 relu", 23, 1);
+    check_prediction("input 900 -> dense 1 leaky_relu", 900, 1);
+    check_prediction("input 31 -> dense 1 bias=false -> dense 2", 31, 2);
+    for few in [2, 3, 5] {
+        check_prediction(&format!("input {few} -> dense 3 sigmoid -> dense 1"), few, 1);
+    }
+}
+
+fn check_prediction(network: &str, inputs: usize, outputs: usize) {
+    let model = mlpc::compile(network).unwrap();
     let network = model.network(None, None, &Limits::default()).unwrap();
     let rows = 3001;
-    let features = noise(2, rows * 20);
+    let features = noise(2, rows * inputs);
     let plan = mlpc::plan::Plan::new(&network, PlanOptions::from_environment().unwrap());
     let predict = Predict::new(plan, initial_parameters(&network, 1));
-    let mut whole = vec![0.0; rows * 5];
+    let mut whole = vec![0.0; rows * outputs];
     predict.predict(&features, &mut whole);
     for threads in [1, 2, 3, 8] {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        let mut out = vec![0.0; rows * 5];
+        let mut out = vec![0.0; rows * outputs];
         pool.install(|| predict.predict_parallel(&features, &mut out));
         assert!(bits(&out) == bits(&whole), "{threads} threads");
     }
-    let mut one = [0.0; 5];
-    for row in [0, 1, 17, 3000] {
-        predict.predict(&features[row * 20..(row + 1) * 20], &mut one);
-        assert_eq!(bits(&one), bits(&whole[row * 5..(row + 1) * 5]), "row {row}");
+    let mut one = vec![0.0; outputs];
+    for row in (0..rows).step_by(17) {
+        predict.predict(&features[row * inputs..(row + 1) * inputs], &mut one);
+        let among_others = &whole[row * outputs..(row + 1) * outputs];
+        assert_eq!(bits(&one), bits(among_others), "row {row}");
     }
 }

@@ -78,7 +78,7 @@ impl Product {
 }
 
 /// Layers that products are timed on: inputs, outputs, rows of the tile.
-const LAYERS: [(usize, usize, usize); 8] = [
+const LAYERS: [(usize, usize, usize); 9] = [
     (24, 8, 200),
     (13, 64, 32),
     (64, 64, 256),
@@ -86,6 +86,7 @@ const LAYERS: [(usize, usize, usize); 8] = [
     (65, 33, 129),
     (784, 128, 128),
     (128, 10, 128),
+    (64, 1, 256),
     (1024, 1024, 512),
 ];
 
