@@ -63,12 +63,6 @@ const fn rows<S: Simd>(nv: usize, masked: bool) -> usize {
     if fit > MOST_ROWS { MOST_ROWS } else { fit }
 }
 
-/// Whether the loop over k itself asks for what comes ahead: a request is one
-/// instruction more beside its multiply-adds, which tells where these are few.
-const fn asks_within(nv: usize) -> bool {
-    nv >= 4
-}
-
 /// The largest arm of `register_tiles`.
 const MOST_ROWS: usize = 12;
 
@@ -277,12 +271,13 @@ impl Op for Tiled<'_> {
                         };
                         ahead = ahead.wrapping_byte_add(ahead_step * blocks.count * (last - first));
                         match nv {
-                            1 if masked => s.outlined(Outlined::<1, true>(blocks)),
-                            _ if masked => s.outlined(Outlined::<2, true>(blocks)),
-                            1 => s.outlined(Outlined::<1, false>(blocks)),
-                            2 => s.outlined(Outlined::<2, false>(blocks)),
-                            3 => s.outlined(Outlined::<3, false>(blocks)),
-                            _ => s.outlined(Outlined::<4, false>(blocks)),
+                            1 if masked => s.outlined(Outlined::<1, true, false>(blocks)),
+                            _ if masked => s.outlined(Outlined::<2, true, false>(blocks)),
+                            1 => s.outlined(Outlined::<1, false, false>(blocks)),
+                            2 => s.outlined(Outlined::<2, false, false>(blocks)),
+                            3 => s.outlined(Outlined::<3, false, false>(blocks)),
+                            _ if asks => s.outlined(Outlined::<4, false, true>(blocks)),
+                            _ => s.outlined(Outlined::<4, false, false>(blocks)),
                         }
                         row += take;
                     }
@@ -404,10 +399,12 @@ struct Blocks<'a> {
 }
 
 /// The register tiles of [`Blocks`]: `NV` vectors of columns, of the last of
-/// which `MASKED` takes a part.
-struct Outlined<'a, const NV: usize, const MASKED: bool>(Blocks<'a>);
+/// which `MASKED` takes a part. The loop over k itself asks for what comes ahead
+/// where it `ASKS`: a request is one instruction more beside the multiply-adds,
+/// which tells where these are few; others ask before each block.
+struct Outlined<'a, const NV: usize, const MASKED: bool, const ASKS: bool>(Blocks<'a>);
 
-impl<const NV: usize, const MASKED: bool> Op for Outlined<'_, NV, MASKED> {
+impl<const NV: usize, const MASKED: bool, const ASKS: bool> Op for Outlined<'_, NV, MASKED, ASKS> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
@@ -416,12 +413,12 @@ impl<const NV: usize, const MASKED: bool> Op for Outlined<'_, NV, MASKED> {
         }
         let Outlined(mut blocks) = self;
         for _ in 0..blocks.count {
-            if !asks_within(NV) && blocks.ahead_step > 0 {
+            if !ASKS && blocks.ahead_step > 0 {
                 for line in (0..blocks.ahead_jump).step_by(64) {
                     s.prefetch(blocks.ahead.wrapping_byte_add(line));
                 }
             }
-            blocks.run::<S, NV, MASKED>(s);
+            blocks.run::<S, NV, MASKED, ASKS>(s);
             blocks.ahead = blocks.ahead.wrapping_byte_add(blocks.ahead_jump);
             blocks.b = blocks.b.wrapping_add(blocks.b_step);
             blocks.c = blocks.c.wrapping_add(blocks.c_step);
@@ -437,7 +434,7 @@ macro_rules! register_tiles {
         impl Blocks<'_> {
             /// The first block of columns.
             #[inline(always)]
-            fn run<S: Simd, const NV: usize, const MASKED: bool>(&self, s: S) {
+            fn run<S: Simd, const NV: usize, const MASKED: bool, const ASKS: bool>(&self, s: S) {
                 // All pointers below stay within their slices: Gemm::check has
                 // proved that all rows and columns of A, B and C do, and
                 // Tiled::run cuts rows, columns and k so that they end at m, n
@@ -481,7 +478,7 @@ macro_rules! register_tiles {
                                     let factor = unsafe { *a.wrapping_add($i * row) };
                                     $r = $r.mul_add(s, s.splat(factor), b_row);
                                 )*
-                                if const { asks_within(NV) } {
+                                if ASKS {
                                     s.prefetch(ahead);
                                     ahead = ahead.wrapping_byte_add(self.ahead_step);
                                 }
