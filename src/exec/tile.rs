@@ -672,13 +672,19 @@ const PIECE_FLOPS: f64 = 1.0e6;
 
 /// Computes a product, where it is `shared` in pieces, for other threads to take
 /// some of them.
+#[inline(always)]
 fn product(gemm: Gemm<'_>, algorithm: Algorithm, isa: Isa, shared: bool) {
     if !shared || algorithm != Algorithm::Tiled || gemm.flops() < 2.0 * PIECE_FLOPS {
         return gemm.run(algorithm, isa);
     }
+    share(gemm, isa);
+}
+
+#[inline(never)]
+fn share(gemm: Gemm<'_>, isa: Isa) {
     match Piece::of(gemm) {
         Ok(piece) => in_pieces(piece, isa),
-        Err(gemm) => gemm.run(algorithm, isa),
+        Err(gemm) => gemm.run(Algorithm::Tiled, isa),
     }
 }
 

@@ -30,31 +30,35 @@ pub(crate) const fn in_chains(outputs: usize, inputs: usize) -> bool {
     outputs == 1 && inputs >= 2 * CHAINS
 }
 
-pub(super) struct Lone<'a>(Gemm<'a>);
-
-impl<'a> Lone<'a> {
-    /// A forward product that is summed in chains, or another one as it is.
-    #[inline(always)]
-    pub(super) fn of(gemm: Gemm<'a>) -> Result<Self, Gemm<'a>> {
-        let forward = matches!(gemm.a, Left::Strided { .. })
-            && !matches!(gemm.b, Right::Tile(..))
-            && matches!(gemm.end, End::Sum | End::Rectifier { .. });
-        if forward && in_chains(gemm.m, gemm.k) { Ok(Lone(gemm)) } else { Err(gemm) }
-    }
+/// Whether it is a forward product that is summed in chains.
+pub(super) fn takes(gemm: &Gemm<'_>) -> bool {
+    in_chains(gemm.m, gemm.k)
+        && matches!(gemm.a, Left::Strided { .. })
+        && !matches!(gemm.b, Right::Tile(..))
+        && matches!(gemm.end, End::Sum | End::Rectifier { .. })
 }
 
-impl Op for Lone<'_> {
+/// A product that [`takes`] says yes of.
+pub(super) struct Lone<'g, 'a> {
+    /// All but C.
+    pub(super) gemm: &'g Gemm<'a>,
+    /// From the exclusive borrow of C.
+    pub(super) c: *mut f32,
+}
+
+impl Op for Lone<'_, '_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Gemm { n, k, a, b, c, layout, start, end, .. } = self.0;
+        let Lone { gemm, c } = self;
+        let &Gemm { n, k, a, b, layout, start, end, .. } = gemm;
         let Left::Strided { data: a, column_stride: a_stride, .. } = a else {
-            unreachable!("Lone::of refuses it")
+            unreachable!("`takes` refuses it")
         };
         let (b, b_layout) = match b {
             Right::Rows { data, stride } => (data, Layout::Rows(stride)),
             Right::Panels { data, panel } => (data, Layout::Panels(panel)),
-            Right::Tile(..) => unreachable!("Lone::of refuses it"),
+            Right::Tile(..) => unreachable!("`takes` refuses it"),
         };
         let border = |from: usize, layout: Layout| match layout {
             Layout::Rows(_) => n,
@@ -74,7 +78,7 @@ impl Op for Lone<'_> {
                 a_stride,
                 b: b.as_ptr().wrapping_add(b_start),
                 b_stride,
-                c: c.as_mut_ptr().wrapping_add(c_start),
+                c: c.wrapping_add(c_start),
                 start,
                 end,
             };

@@ -224,6 +224,7 @@ impl Algorithm {
 
 impl<'a> Gemm<'a> {
     /// z ← W·x (+ bias): tiles x of `inputs` and z of `outputs` features.
+    #[inline]
     pub fn forward(
         tile: Tile,
         [outputs, inputs]: [usize; 2],
@@ -247,6 +248,7 @@ impl<'a> Gemm<'a> {
     }
 
     /// dx ← Wᵀ·dz: tiles dz of `outputs` and dx of `inputs` features.
+    #[inline]
     pub fn input_gradient(
         tile: Tile,
         [outputs, inputs]: [usize; 2],
@@ -270,6 +272,7 @@ impl<'a> Gemm<'a> {
 
     /// dW ← dz·xᵀ, or dW + dz·xᵀ: a tile dz of `outputs` features, 0 in padding
     /// lanes, and x, a row of B a lane.
+    #[inline]
     pub fn weight_gradient(
         tile: Tile,
         [outputs, inputs]: [usize; 2],
@@ -294,6 +297,7 @@ impl<'a> Gemm<'a> {
 
     /// The same for a few of the outputs: rows `outputs` of dW, which is what
     /// `gradient` holds.
+    #[inline]
     pub fn rows(self, outputs: Range<usize>) -> Self {
         let a = match self.a {
             Left::Strided { data, row_stride, column_stride } => Left::Strided {
@@ -318,6 +322,7 @@ impl<'a> Gemm<'a> {
     /// # Panics
     /// Where a slice is too short for its shape, a stride for its row, or the
     /// algorithm does not [take](Algorithm::takes) the operands.
+    #[inline]
     pub fn run(self, algorithm: Algorithm, isa: Isa) {
         self.check();
         assert!(algorithm.takes(&self), "{} does not take such operands", algorithm.name());
@@ -326,10 +331,13 @@ impl<'a> Gemm<'a> {
         }
         match algorithm {
             Algorithm::Naive => naive::run(self),
-            Algorithm::Tiled => match lone::Lone::of(self) {
-                Ok(lone) => isa.run(lone),
-                Err(gemm) => isa.run(tiled::Tiled::whole(gemm)),
-            },
+            Algorithm::Tiled => {
+                let c = self.c.as_mut_ptr();
+                if lone::takes(&self) {
+                    return isa.run(lone::Lone { gemm: &self, c });
+                }
+                isa.run(tiled::Tiled { gemm: &self, c, rows_of_c: self.m, first: 0 });
+            }
             Algorithm::Dots => isa.run(dots::Dots(self)),
             Algorithm::Matrixmultiply => foreign::run(self),
         }

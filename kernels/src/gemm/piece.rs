@@ -8,7 +8,15 @@ use crate::simd::Isa;
 /// Some rows of a product by [`Algorithm::Tiled`]. They are the same bits as in
 /// the whole.
 #[derive(Debug)]
-pub struct Piece<'a>(Tiled<'a>);
+pub struct Piece<'a> {
+    /// The rows, but for C.
+    gemm: Gemm<'a>,
+    /// From the exclusive borrow of the whole C.
+    c: *mut f32,
+    /// Rows of the whole C, and the first that is computed.
+    rows_of_c: usize,
+    first: usize,
+}
 
 // SAFETY: but for the pointer to C it is Send. No two pieces of a product have
 // a row in common (`halves` cuts them apart, and a piece can't be copied), and
@@ -27,26 +35,27 @@ impl<'a> Piece<'a> {
     ///
     /// # Panics
     /// Where a slice is too short for its shape, or a stride for its row.
-    pub fn of(gemm: Gemm<'a>) -> Result<Self, Gemm<'a>> {
+    pub fn of(mut gemm: Gemm<'a>) -> Result<Self, Gemm<'a>> {
         let strided = matches!(gemm.a, Left::Strided { .. });
         if !strided || gemm.m < 2 * ROWS || gemm.n == 0 || !Algorithm::Tiled.takes(&gemm) {
             return Err(gemm);
         }
         gemm.check();
-        Ok(Piece(Tiled::whole(gemm)))
+        let c = std::mem::take(&mut gemm.c).as_mut_ptr();
+        Ok(Piece { c, rows_of_c: gemm.m, first: 0, gemm })
     }
 
     /// Its floating-point operations.
     pub fn flops(&self) -> f64 {
-        self.0.gemm.flops()
+        self.gemm.flops()
     }
 
     /// It in two, where it has rows enough.
     pub fn halves(self) -> Result<[Self; 2], Self> {
-        if self.0.gemm.m < 2 * ROWS {
+        if self.gemm.m < 2 * ROWS {
             return Err(self);
         }
-        let Tiled { gemm, c, rows_of_c, first } = self.0;
+        let Piece { gemm, c, rows_of_c, first } = self;
         let Left::Strided { data, row_stride, column_stride } = gemm.a else {
             unreachable!("Piece::of refuses it")
         };
@@ -61,12 +70,13 @@ impl<'a> Piece<'a> {
             c: &mut [],
             ..gemm
         };
-        let piece = |gemm, first| Piece(Tiled { gemm, c, rows_of_c, first });
+        let piece = |gemm, first| Piece { gemm, c, rows_of_c, first };
         Ok([piece(Gemm { m: rows, ..gemm }, first), piece(second, first + rows)])
     }
 
     /// Computes it.
     pub fn run(self, isa: Isa) {
-        isa.run(self.0);
+        let Piece { ref gemm, c, rows_of_c, first } = self;
+        isa.run(Tiled { gemm, c, rows_of_c, first });
     }
 }

@@ -26,25 +26,16 @@ use crate::simd::{Op, Simd};
 use std::cell::RefCell;
 use std::ops::Range;
 
-/// A product, or some rows of it.
-#[derive(Debug)]
-pub(super) struct Tiled<'a> {
+/// A product, or some rows of it. (It is not moved: it is so large that this
+/// would be a call.)
+pub(super) struct Tiled<'g, 'a> {
     /// The rows, but for C.
-    pub(super) gemm: Gemm<'a>,
+    pub(super) gemm: &'g Gemm<'a>,
     /// From the exclusive borrow of the whole C.
     pub(super) c: *mut f32,
     /// Rows of the whole C, and the first that is computed.
     pub(super) rows_of_c: usize,
     pub(super) first: usize,
-}
-
-impl<'a> Tiled<'a> {
-    /// The whole product, which was checked.
-    #[inline(always)]
-    pub(super) fn whole(mut gemm: Gemm<'a>) -> Self {
-        let c = std::mem::take(&mut gemm.c).as_mut_ptr();
-        Tiled { c, rows_of_c: gemm.m, first: 0, gemm }
-    }
 }
 
 /// Vectors of columns in a register tile: what leaves room for enough rows.
@@ -86,12 +77,12 @@ thread_local! {
     static COPY: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
 }
 
-impl Op for Tiled<'_> {
+impl Op for Tiled<'_, '_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let Tiled { gemm, c, rows_of_c, first: top } = self;
-        let Gemm { m, n, k, a, b, layout, start, end, ahead, .. } = gemm;
+        let &Gemm { m, n, k, a, b, layout, start, end, ahead, .. } = gemm;
         let (b, b_layout) = match b {
             Right::Rows { data, stride } => (data, Layout::Rows(stride)),
             Right::Panels { data, panel } => (data, Layout::Panels(panel)),
