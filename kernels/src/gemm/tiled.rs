@@ -119,8 +119,9 @@ impl Op for Tiled<'_, '_> {
             false => 1,
         };
         // Bytes to be asked for with a multiply-add, in all of them evenly.
-        let rate = size_of_val(ahead) as f32 / (m * n * k) as f32;
-        let (asks, mut ahead) = (!ahead.is_empty(), ahead.as_ptr());
+        let asks = !ahead.is_empty();
+        let rate = if asks { size_of_val(ahead) as f32 / (m * n * k) as f32 } else { 0.0 };
+        let mut ahead = ahead.as_ptr();
         let y = match end {
             End::Slope { y, .. } => y.as_ptr(),
             _ => std::ptr::null(),
