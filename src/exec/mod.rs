@@ -8,6 +8,8 @@
 
 mod levels;
 mod pace;
+mod parts;
+mod pieces;
 mod predict;
 mod reduce;
 pub mod reference;
@@ -23,12 +25,13 @@ use mlpc_kernels::gemm::Algorithm;
 use mlpc_kernels::lines::Lines;
 use mlpc_kernels::small::MOST_ROWS;
 use pace::Pace;
+use parts::{Done, Part, parts_of, run_part};
 use rayon::prelude::*;
 use reduce::Runs;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
-use tile::{Done, Gradients, Part, Scratch, TileInput, run_part, run_tile};
+use tile::{Gradients, Scratch, TileInput, run_tile};
 
 /// What the loss compares predictions with.
 #[derive(Debug, Clone, Copy)]
@@ -181,7 +184,7 @@ impl Executor {
         let by_outputs = plan.is_by_outputs();
         let count = split.shards.min(if by_outputs { ROUND } else { 2 });
         let shards = (0..count).map(|_| Shard::new(&plan, lanes)).collect();
-        let parts = if by_outputs { tile::parts(&plan) } else { Vec::new() };
+        let parts = if by_outputs { parts_of(&plan) } else { Vec::new() };
         let gradient = Lines::zeros(if by_outputs { plan.parameters } else { 0 });
         let tiled = !plan.train.steps.iter().any(|step| {
             matches!(

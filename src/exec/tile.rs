@@ -1,15 +1,15 @@
 //! One tile: the plan's steps over the tile's arena.
 
-use super::levels::{Levels, rows_of_part};
+use super::levels::Levels;
+use super::pieces::product;
 use super::{Batch, Rows, Targets};
 use crate::inputs::{Features, NONE};
-use crate::plan::{Buffer, BufferId, LARGE_LAYER, Plan, Program, SlopeOf, Step};
+use crate::plan::{Buffer, BufferId, Plan, Program, SlopeOf, Step};
 use mlpc_kernels::gather;
-use mlpc_kernels::gemm::{self, Algorithm, End, Gemm, Piece, Right, Start};
+use mlpc_kernels::gemm::{self, Algorithm, End, Gemm, Right, Start};
 use mlpc_kernels::layout::{self, Pick, Tile, sum_features};
 use mlpc_kernels::lines::Lines;
 use mlpc_kernels::loss;
-use mlpc_kernels::simd::Isa;
 use mlpc_kernels::single::Packed;
 use mlpc_kernels::unary::{self, Unary};
 use std::ops::Range;
@@ -42,76 +42,6 @@ pub(super) struct Gradients<'a> {
     pub(super) first: bool,
 }
 
-/// A run of the flat buffers whose gradient is computed together: some rows
-/// of a weight or of a table, or a bias.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Part {
-    /// The run.
-    pub(super) range: Range<usize>,
-    /// The step that computes it.
-    step: usize,
-    of: Of,
-}
-
-/// What a part is a run of.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Of {
-    /// These rows of a weight.
-    Weight(Range<usize>),
-    /// A bias.
-    Bias,
-    /// The part of this number of a table.
-    Table(usize),
-}
-
-/// Parameters of a part at the most, where its rows are not longer: its gradient
-/// and state fit the cache between computing and using them.
-const PART: usize = 6 * 1024;
-
-/// The parts of a plan's flat buffers, in order.
-pub(super) fn parts(plan: &Plan) -> Vec<Part> {
-    let mut parts = Vec::new();
-    for (at, step) in plan.train.steps.iter().enumerate() {
-        let (weight, bias) = match *step {
-            Step::WeightGradient { weight, bias, .. } => (Some(weight), bias),
-            Step::BiasGradient { bias, .. } => (None, Some(bias)),
-            Step::Scatter { table, .. } => {
-                let table = &plan.tables[table];
-                let width = rows_of_part(table) * table.width;
-                for (number, start) in table.range.clone().step_by(width).enumerate() {
-                    let range = start..table.range.end.min(start + width);
-                    parts.push(Part { range, step: at, of: Of::Table(number) });
-                }
-                continue;
-            }
-            _ => continue,
-        };
-        if let Some(weight) = weight
-            && !plan.weights[weight].is_empty()
-        {
-            let whole = &plan.weights[weight];
-            let outputs = plan.tensors[weight].shape[0];
-            let inputs = whole.len() / outputs;
-            // Whole register tiles, of 12 rows at the most; two of them where
-            // x, which every part reads, comes from beyond the second-level
-            // cache.
-            let least = if whole.len() > LARGE_LAYER { 2 } else { 1 };
-            let rows = (PART / inputs / 12).max(least) * 12;
-            for first in (0..outputs).step_by(rows) {
-                let rows = first..outputs.min(first + rows);
-                let start = whole.start;
-                let range = start + rows.start * inputs..start + rows.end * inputs;
-                parts.push(Part { range, step: at, of: Of::Weight(rows) });
-            }
-        }
-        if let Some(bias) = bias {
-            parts.push(Part { range: plan.tensors[bias].range.clone(), step: at, of: Of::Bias });
-        }
-    }
-    parts.sort_by_key(|part| part.range.start);
-    parts
-}
-
 /// What a shard's steps read and write beside its arena.
 pub(super) struct Scratch<'a> {
     pub(super) arena: &'a mut [f32],
@@ -135,7 +65,7 @@ struct Work<'a> {
 }
 
 /// Runs training's steps for one tile; returns the sum of its losses. Without
-/// a gradient the steps that compute it are left for [`run_part`], but for what
+/// a gradient the steps that compute it are left for [`run_part`](super::parts::run_part), but for what
 /// prepares them, and levels are sorted for it.
 pub(super) fn run_tile(
     plan: &Plan,
@@ -195,47 +125,6 @@ pub(super) fn run_tile(
         }
     }
     total
-}
-
-/// A tile that [`run_tile`] has left.
-pub(super) struct Done<'a> {
-    pub(super) rows: usize,
-    pub(super) arena: &'a [f32],
-    /// Sorted.
-    pub(super) levels: &'a Levels,
-}
-
-/// Computes a part's gradient over tiles, in order. It is added to what is
-/// there, or not.
-pub(super) fn run_part<'a>(
-    plan: &Plan,
-    part: &Part,
-    tiles: impl Iterator<Item = Done<'a>>,
-    gradient: &mut [f32],
-    mut accumulate: bool,
-) {
-    for Done { rows, arena, levels } in tiles {
-        let work = Read { plan, program: &plan.train, tile: plan.tile(rows), arena };
-        match (&plan.train.steps[part.step], &part.of) {
-            (&Step::WeightGradient { dz, x, rows, algorithm, .. }, Of::Weight(outputs)) => {
-                let (outputs, x) = (outputs.clone(), rows.or(x));
-                work.weight_gradient(outputs, dz, x, algorithm, gradient, accumulate);
-            }
-            (&Step::WeightGradient { dz, .. } | &Step::BiasGradient { dz, .. }, Of::Bias) => {
-                work.bias_gradient(dz, gradient, accumulate);
-            }
-            (&Step::Scatter { table, rows, first, .. }, &Of::Table(number)) => {
-                if !accumulate {
-                    gradient.fill(0.0);
-                }
-                let (width, stride) = (plan.tables[table].width, work.width(rows));
-                let (rows, pairs) = (&work.get(rows)[first..], levels.part(table, number));
-                gather::scatter(plan.options.isa, width, rows, stride, pairs, gradient);
-            }
-            (step, _) => unreachable!("not a step of parameters: {step:?}"),
-        }
-        accumulate = true;
-    }
 }
 
 /// What prediction reads and writes beside parameters and rows.
@@ -666,60 +555,26 @@ impl Work<'_> {
     }
 }
 
-/// Operations of a piece of a product at the least: some 10 µs, of which handing
-/// it over takes one.
-const PIECE_FLOPS: f64 = 1.0e6;
-
-/// Computes a product, where it is `shared` in pieces, for other threads to take
-/// some of them.
-#[inline(always)]
-fn product(gemm: Gemm<'_>, algorithm: Algorithm, isa: Isa, shared: bool) {
-    if !shared || algorithm != Algorithm::Tiled || gemm.flops() < 2.0 * PIECE_FLOPS {
-        return gemm.run(algorithm, isa);
-    }
-    share(gemm, isa);
-}
-
-#[inline(never)]
-fn share(gemm: Gemm<'_>, isa: Isa) {
-    match Piece::of(gemm) {
-        Ok(piece) => in_pieces(piece, isa),
-        Err(gemm) => gemm.run(Algorithm::Tiled, isa),
-    }
-}
-
-fn in_pieces(piece: Piece<'_>, isa: Isa) {
-    if piece.flops() < 2.0 * PIECE_FLOPS {
-        return piece.run(isa);
-    }
-    match piece.halves() {
-        Ok([one, other]) => {
-            rayon::join(|| in_pieces(one, isa), || in_pieces(other, isa));
-        }
-        Err(piece) => piece.run(isa),
-    }
-}
-
 /// A tile whose values are only read.
-struct Read<'a> {
-    plan: &'a Plan,
-    program: &'a Program,
-    tile: Tile,
-    arena: &'a [f32],
+pub(super) struct Read<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) program: &'a Program,
+    pub(super) tile: Tile,
+    pub(super) arena: &'a [f32],
 }
 
 impl Read<'_> {
-    fn width(&self, buffer: BufferId) -> usize {
+    pub(super) fn width(&self, buffer: BufferId) -> usize {
         self.program.buffers[buffer].width
     }
 
-    fn get(&self, buffer: BufferId) -> &[f32] {
+    pub(super) fn get(&self, buffer: BufferId) -> &[f32] {
         &self.arena[range(self.program, self.tile, buffer)]
     }
 
     /// ∂W (+)= dz·xᵀ over the tile, for some rows of W; `x` is the tile of x or
     /// its rows in panels, as the algorithm takes it.
-    fn weight_gradient(
+    pub(super) fn weight_gradient(
         &self,
         outputs: Range<usize>,
         dz: BufferId,
@@ -741,7 +596,7 @@ impl Read<'_> {
     }
 
     /// ∂b (+)= Σ dz; padding lanes hold 0.
-    fn bias_gradient(&self, dz: BufferId, gradient: &mut [f32], accumulate: bool) {
+    pub(super) fn bias_gradient(&self, dz: BufferId, gradient: &mut [f32], accumulate: bool) {
         sum_features(self.plan.options.isa, self.tile, self.get(dz), gradient, accumulate);
     }
 }

@@ -18,7 +18,7 @@
 //! [`single`](crate::single) and [`small`](crate::small) sum in it too.
 
 use super::strip::Strip;
-use super::{End, Gemm, Layout, Left, PART, Right, Start, column};
+use super::{End, Gemm, Left, PART, Right, Start, border, column};
 use crate::simd::{Op, Simd};
 
 /// Chains of a sum.
@@ -55,19 +55,11 @@ impl Op for Lone<'_, '_> {
         let Left::Strided { data: a, column_stride: a_stride, .. } = a else {
             unreachable!("`takes` refuses it")
         };
-        let (b, b_layout) = match b {
-            Right::Rows { data, stride } => (data, Layout::Rows(stride)),
-            Right::Panels { data, panel } => (data, Layout::Panels(panel)),
-            Right::Tile(..) => unreachable!("`takes` refuses it"),
-        };
-        let border = |from: usize, layout: Layout| match layout {
-            Layout::Rows(_) => n,
-            Layout::Panels(panel) => n.min(from - from % panel + panel),
-        };
+        let (b, b_layout) = b.in_rows().expect("`takes` refuses tiles");
         let most = if S::REGISTERS >= 32 { 2 * S::LANES } else { S::LANES };
         let mut from = 0;
         while from < n {
-            let left = border(from, b_layout).min(border(from, layout)) - from;
+            let left = border(b_layout, n, from).min(border(layout, n, from)) - from;
             let width = left.min(most);
             let (b_start, b_stride) = column(b_layout, k, n, from);
             let (c_start, _) = column(layout, 1, n, from);
@@ -110,20 +102,6 @@ struct Block<'a> {
     end: End<'a>,
 }
 
-/// A chain goes on by one product.
-macro_rules! step {
-    ($s:ident, $chain:ident, $a:ident, $b:ident, $of:ident, $last:ident) => {
-        // SAFETY: A's column l and NV vectors of B's row l, of which the last
-        // has so many lanes.
-        unsafe {
-            let b = Strip::<S, NV>::load::<MASKED>($s, $b, S::LANES, $last);
-            $chain = $chain.mul_add($s, $s.splat(*$a), b);
-        }
-        $a = $a.wrapping_add($of.a_stride);
-        $b = $b.wrapping_add($of.b_stride);
-    };
-}
-
 impl Block<'_> {
     /// NV vectors, of the last of which `MASKED` takes a part.
     #[inline(always)]
@@ -144,41 +122,32 @@ impl Block<'_> {
             left -= run;
             let (mut c0, mut c1, mut c2, mut c3) = (zero, zero, zero, zero);
             let (mut c4, mut c5, mut c6, mut c7) = (zero, zero, zero, zero);
+            // A product for each chain that is below `$count`.
+            macro_rules! chains {
+                ($count:expr; $($chain:ident = $j:literal),*) => {
+                    $(if $count > $j {
+                        // SAFETY: A's column l and NV vectors of B's row l, of
+                        // which the last has so many lanes.
+                        unsafe {
+                            let b = Strip::<S, NV>::load::<MASKED>(s, b, S::LANES, last);
+                            $chain = $chain.mul_add(s, s.splat(*a), b);
+                        }
+                        a = a.wrapping_add(self.a_stride);
+                        b = b.wrapping_add(self.b_stride);
+                    })*
+                };
+                ($count:expr) => {
+                    chains!(
+                        $count;
+                        c0 = 0, c1 = 1, c2 = 2, c3 = 3, c4 = 4, c5 = 5, c6 = 6, c7 = 7
+                    )
+                };
+            }
             for _ in 0..run / CHAINS {
-                step!(s, c0, a, b, self, last);
-                step!(s, c1, a, b, self, last);
-                step!(s, c2, a, b, self, last);
-                step!(s, c3, a, b, self, last);
-                step!(s, c4, a, b, self, last);
-                step!(s, c5, a, b, self, last);
-                step!(s, c6, a, b, self, last);
-                step!(s, c7, a, b, self, last);
+                chains!(CHAINS);
             }
-            for chain in 0..run % CHAINS {
-                match chain {
-                    0 => {
-                        step!(s, c0, a, b, self, last);
-                    }
-                    1 => {
-                        step!(s, c1, a, b, self, last);
-                    }
-                    2 => {
-                        step!(s, c2, a, b, self, last);
-                    }
-                    3 => {
-                        step!(s, c3, a, b, self, last);
-                    }
-                    4 => {
-                        step!(s, c4, a, b, self, last);
-                    }
-                    5 => {
-                        step!(s, c5, a, b, self, last);
-                    }
-                    _ => {
-                        step!(s, c6, a, b, self, last);
-                    }
-                }
-            }
+            let rest = run % CHAINS;
+            chains!(rest);
             let even = c0.add(s, c4).add(s, c2.add(s, c6));
             let odd = c1.add(s, c5).add(s, c3.add(s, c7));
             total = total.add(s, even.add(s, odd));

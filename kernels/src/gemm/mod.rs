@@ -438,6 +438,27 @@ pub fn panel(isa: Isa) -> usize {
     isa.run(Columns)
 }
 
+impl<'a> Right<'a> {
+    /// Its elements and how they lie, but for a tile, which has no rows.
+    #[inline(always)]
+    fn in_rows(self) -> Option<(&'a [f32], Layout)> {
+        match self {
+            Right::Rows { data, stride } => Some((data, Layout::Rows(stride))),
+            Right::Panels { data, panel } => Some((data, Layout::Panels(panel))),
+            Right::Tile(..) => None,
+        }
+    }
+}
+
+/// Where the columns that lie with a column of `n` end: its panel's border, or n.
+#[inline(always)]
+fn border(layout: Layout, n: usize, column: usize) -> usize {
+    match layout {
+        Layout::Rows(_) => n,
+        Layout::Panels(panel) => n.min(column - column % panel + panel),
+    }
+}
+
 /// Where a column lies in a matrix of so many rows and `n` columns: the place
 /// of its element in row 0, and from there to the next row's.
 #[inline(always)]

@@ -20,7 +20,7 @@
 //! which costs a factor of three.
 
 use super::strip::Strip;
-use super::{End, Gemm, Layout, Left, Right, Slope, Start, column};
+use super::{End, Gemm, Layout, Left, Slope, Start, border, column};
 use crate::layout::Tile;
 use crate::simd::{Op, Simd};
 use std::cell::RefCell;
@@ -83,11 +83,7 @@ impl Op for Tiled<'_, '_> {
     fn run<S: Simd>(self, s: S) {
         let Tiled { gemm, c, rows_of_c, first: top } = self;
         let &Gemm { m, n, k, a, b, layout, start, end, ahead, .. } = gemm;
-        let (b, b_layout) = match b {
-            Right::Rows { data, stride } => (data, Layout::Rows(stride)),
-            Right::Panels { data, panel } => (data, Layout::Panels(panel)),
-            Right::Tile(..) => unreachable!("Algorithm::takes refuses it"),
-        };
+        let (b, b_layout) = b.in_rows().expect("Algorithm::takes refuses tiles");
         let a = match a {
             Left::Tile { data, tile, first, .. } if tile.panel >= tile.width => Left::Strided {
                 data: data.get(first * tile.width..).unwrap_or(&[]),
@@ -130,12 +126,8 @@ impl Op for Tiled<'_, '_> {
         // The width of the block of columns that begins there. None crosses a
         // panel's border. Whole vectors come in even blocks, 5 as 3 and 2, not
         // 4 and 1; what is left of a vector goes with the last whole one.
-        let border = |from: usize, layout: Layout| match layout {
-            Layout::Rows(_) => n,
-            Layout::Panels(panel) => n.min(from - from % panel + panel),
-        };
         let block_width = |from: usize| {
-            let left = border(from, b_layout).min(border(from, layout)) - from;
+            let left = border(b_layout, n, from).min(border(layout, n, from)) - from;
             let whole = match left % S::LANES {
                 0 => left / S::LANES,
                 _ => (left / S::LANES).saturating_sub(1),
