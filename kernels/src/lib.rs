@@ -13,8 +13,9 @@
 //!   bound; the family's one list makes it known to everybody else.
 //! - [`gemm`]: the three matrix products of a dense layer; [`gather`]: what
 //!   takes their place where inputs are categories.
-//! - [`bytes`], [`numbers`], [`map`]: finding the delimiters of a text, reading
-//!   its numbers; memory for what is read.
+//! - [`bytes`], [`numbers`], [`columns`], [`map`]: finding the delimiters of a
+//!   text, reading its numbers; statistics and scaling of columns; memory for what
+//!   is read.
 //! - [`single`], [`small`]: whole networks in one call, for single rows and for
 //!   networks of a few neurons.
 //! - [`table`]: every operation under every instruction set, with its oracle
@@ -28,6 +29,7 @@
 //! `[out][in]`, row-major, as PyTorch has them.
 
 pub mod bytes;
+pub mod columns;
 pub mod gather;
 pub mod gemm;
 pub mod hyper;

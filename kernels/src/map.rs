@@ -13,22 +13,23 @@ use std::io;
 use std::ops::{Deref, Range};
 use std::path::Path;
 
-/// Memory for this many more values, in large pages where the system has them:
-/// a page is a fault when it is first touched, and a table has many. Where the
-/// system refuses so much at once, the vector grows as others do.
-pub fn reserve_large_pages<T: Copy>(values: &mut Vec<T>, more: usize) {
-    if values.try_reserve_exact(more).is_ok() {
-        let spare = values.spare_capacity_mut();
-        advise_large_pages(spare.as_ptr_range());
-    }
-}
-
-/// This many zeros, in large pages where the system has them.
-pub fn zeros_in_large_pages<T: bytemuck::Zeroable + Copy>(n: usize) -> Vec<T> {
-    // Fresh memory of the system is zeros, and is not touched yet.
+/// This many zeros, in large pages where the system has them: a page is a fault
+/// when it is first touched, and a table has many.
+///
+/// # Panics
+/// Where the system refuses so much; more exactly, the process ends.
+pub fn zeros_in_large_pages<T: bytemuck::Zeroable>(n: usize) -> Vec<T> {
     let values = bytemuck::zeroed_vec(n);
     advise_large_pages(values.as_ptr_range());
     values
+}
+
+/// As [`zeros_in_large_pages`]; none where the system refuses so much.
+pub fn try_zeros_in_large_pages<T: bytemuck::Zeroable>(n: usize) -> Option<Vec<T>> {
+    // Fresh memory of the system is zeros, and is not touched yet.
+    let values = bytemuck::try_zeroed_vec(n).ok()?;
+    advise_large_pages(values.as_ptr_range());
+    Some(values)
 }
 
 fn advise_large_pages<T>(values: std::ops::Range<*const T>) {
@@ -155,21 +156,12 @@ mod tests {
     }
 
     #[test]
-    fn reserved_memory_holds_what_is_pushed() {
-        for n in [0, 1, 1_000_000] {
-            let mut values = vec![7u64];
-            reserve_large_pages(&mut values, n);
-            let place = values.as_ptr();
-            values.extend(0..n as u64);
-            assert_eq!((values.as_ptr(), values.len()), (place, n + 1));
-            assert!(values[1..].iter().enumerate().all(|(i, &x)| x == i as u64));
-        }
-        let mut refused = vec![1u64];
-        reserve_large_pages(&mut refused, usize::MAX / 16);
-        assert_eq!(refused, [1]);
+    fn zeros_are_there_or_refused() {
         for n in [0, 1, 1_000_000] {
             assert_eq!(zeros_in_large_pages::<u32>(n), vec![0; n]);
+            assert_eq!(try_zeros_in_large_pages::<u64>(n), Some(vec![0; n]));
         }
+        assert_eq!(try_zeros_in_large_pages::<u64>(usize::MAX / 16), None);
     }
 
     #[test]

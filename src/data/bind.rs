@@ -12,7 +12,7 @@ use super::read::{count, no_room};
 use super::roles::Roles;
 use super::schema::{Category, Encoding, InputColumn, Number, Schema, Target};
 use super::split::{self, Parts, too_few};
-use super::table::{Column, Table, Text, Values};
+use super::table::{Column, Table, Text, Values, span};
 use super::target;
 use crate::check::model::{Data, Missing, Model, Width};
 use crate::diag::{Code, Diagnostic, Diagnostics};
@@ -373,6 +373,10 @@ fn encode(
     Ok((dense, codes))
 }
 
+/// The rows that are encoded at a time: columns are read along, rows are written
+/// nearby.
+const BLOCK: usize = 64;
+
 /// The cells of a column, ready to be written.
 enum Cells<'a> {
     Number { values: &'a [f64], number: &'a Number, indicator: bool },
@@ -380,18 +384,27 @@ enum Cells<'a> {
 }
 
 impl Cells<'_> {
-    /// Writes these rows' cells, each `width` behind the one before; adds the
-    /// rows whose numbers f32 cannot hold.
+    /// Writes these rows' cells, at most [`BLOCK`], each `width` behind the one
+    /// before; adds the rows whose numbers f32 cannot hold.
     fn write(&self, rows: &[u32], features: &mut [f32], width: usize, too_large: &mut Vec<u32>) {
         match self {
             Cells::Number { values, number, indicator } => {
-                for (features, &row) in features.chunks_mut(width).zip(rows) {
-                    let value = values[row as usize];
-                    features[0] = number.encode(value);
-                    if !features[0].is_finite() {
-                        too_large.push(row);
+                let mut room = [0.0; BLOCK];
+                let values = match span(rows) {
+                    Some(span) => &values[span],
+                    None => {
+                        let room = &mut room[..rows.len()];
+                        room.iter_mut().zip(rows).for_each(|(x, &row)| *x = values[row as usize]);
+                        room
                     }
-                    if *indicator {
+                };
+                if !number.scaling().write(values, features, width) {
+                    let cells = features.chunks(width).zip(rows);
+                    let lost = cells.filter(|(features, _)| !features[0].is_finite());
+                    too_large.extend(lost.map(|(_, &row)| row));
+                }
+                if *indicator {
+                    for (features, value) in features.chunks_mut(width).zip(values) {
                         features[1] = f32::from(u8::from(value.is_nan()));
                     }
                 }
@@ -417,8 +430,6 @@ fn encode_numbers(
     width: usize,
     kept: &[u32],
 ) -> Result<Buffer<f32>, Diagnostics> {
-    // A block of rows at a time: columns are read along, rows written nearby.
-    const BLOCK: usize = 64;
     let encode = |first: usize, features: &mut [f32]| {
         let mut too_large: Vec<Vec<u32>> = vec![Vec::new(); columns.len()];
         let rows = &kept[first..][..features.len() / width];

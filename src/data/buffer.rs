@@ -1,7 +1,7 @@
 //! The cells of a column: in memory, or in a file that is mapped.
 
 use bytemuck::Pod;
-use mlpc_kernels::map::{Map, Scratch, reserve_large_pages, zeros_in_large_pages};
+use mlpc_kernels::map::{Map, Scratch, try_zeros_in_large_pages, zeros_in_large_pages};
 use rayon::prelude::*;
 use std::fmt;
 use std::io;
@@ -17,6 +17,8 @@ pub struct Buffer<T>(Arc<Place<T>>);
 
 enum Place<T> {
     Memory(Vec<T>),
+    /// A part of memory that several buffers share.
+    Part(Arc<Vec<T>>, Range<usize>),
     Mapped(Map),
 }
 
@@ -39,6 +41,7 @@ impl<T: Pod> Deref for Buffer<T> {
     fn deref(&self) -> &[T] {
         match &*self.0 {
             Place::Memory(cells) => cells,
+            Place::Part(cells, part) => &cells[part.clone()],
             // Parts of a file start at multiples of a page.
             Place::Mapped(map) => bytemuck::cast_slice(map),
         }
@@ -103,12 +106,15 @@ impl Storage {
         let collected = (COLLECTED.1 / sinks.max(1)).clamp(PAGE_OF_MEMORY, COLLECTED.0);
         let new = |i| Sink {
             cells: Vec::new(),
+            has_room: false,
+            in_room: 0,
             start: i as u64 * stride,
-            room: stride,
+            stride,
             written: 0,
             collected,
         };
-        Ok(Sinks { sinks: (0..sinks).map(new).collect(), scratch })
+        let sinks = (0..sinks).map(new).collect();
+        Ok(Sinks { sinks, rooms: Vec::new(), room: 0, scratch })
     }
 
     /// A buffer `[rows, width]` whose rows are written by `write`, on the threads
@@ -143,7 +149,7 @@ impl Storage {
         for first in (0..rows).step_by(ROWS.1) {
             let cells = &mut cells[..ROWS.1.min(rows - first) * width];
             found.extend(write_all(first, cells));
-            sinks.sinks[0].extend(cells, sinks.scratch.as_ref())?;
+            sinks.writers().iter_mut().try_for_each(|writer| writer.extend(cells))?;
         }
         let mut buffers = sinks.finish()?;
         Ok((buffers.pop().expect("there is one sink"), found))
@@ -152,6 +158,9 @@ impl Storage {
 
 /// Parts of a file start at multiples of the largest page there is.
 const PAGE: u64 = 64 << 10;
+
+/// The bytes of a line of the cache.
+const LINE: usize = 64;
 
 /// Smaller writes cost more than they carry.
 const PAGE_OF_MEMORY: usize = 4 << 10;
@@ -162,36 +171,73 @@ const COLLECTED: (usize, usize) = (1 << 16, 32 << 20);
 
 /// Buffers that are being filled, which share a file where they are in one.
 pub(crate) struct Sinks<T> {
-    pub(crate) sinks: Vec<Sink<T>>,
-    pub(crate) scratch: Option<Scratch>,
+    sinks: Vec<Sink<T>>,
+    /// In memory, a room for each of the sinks that has one, one behind the other:
+    /// large pages would be half empty if each sink had its own.
+    rooms: Vec<T>,
+    /// The cells of a room.
+    room: usize,
+    scratch: Option<Scratch>,
 }
 
 /// A buffer that is being filled.
-pub(crate) struct Sink<T> {
-    /// All cells in memory, or those not yet written.
+struct Sink<T> {
+    /// Cells that are not in its room or not yet written to its file: none, or
+    /// all of them, where they are in memory.
     cells: Vec<T>,
+    has_room: bool,
+    /// The cells in its room.
+    in_room: usize,
     /// The offset of the first cell in the file.
     start: u64,
-    /// The bytes up to the next sink.
-    room: u64,
+    /// The bytes up to the next sink in the file.
+    stride: u64,
     written: u64,
     /// The bytes that are collected before they are written.
     collected: usize,
 }
 
-impl<T: Pod> Sink<T> {
-    /// Appends cells. `scratch` must be that of its [`Sinks`].
-    pub(crate) fn extend(&mut self, cells: &[T], scratch: Option<&Scratch>) -> io::Result<()> {
-        self.cells.extend_from_slice(cells);
-        match scratch {
-            Some(scratch) if size_of_val(&*self.cells) >= self.collected => self.write(scratch),
+/// Where a sink's cells are put; those of different sinks on different threads.
+pub(crate) struct Writer<'a, T> {
+    sink: &'a mut Sink<T>,
+    room: &'a mut [T],
+    scratch: Option<&'a Scratch>,
+}
+
+impl<T: Pod> Writer<'_, T> {
+    /// Appends cells.
+    ///
+    /// # Errors
+    /// Where there is no room in the file system.
+    pub(crate) fn extend(&mut self, cells: &[T]) -> io::Result<()> {
+        let sink = &mut *self.sink;
+        if sink.cells.is_empty()
+            && let Some(room) = self.room.get_mut(sink.in_room..sink.in_room + cells.len())
+        {
+            room.copy_from_slice(cells);
+            sink.in_room += cells.len();
+            return Ok(());
+        }
+        // More than were expected.
+        sink.cells.extend_from_slice(&self.room[..std::mem::take(&mut sink.in_room)]);
+        sink.cells.extend_from_slice(cells);
+        match self.scratch {
+            Some(scratch) if size_of_val(&*sink.cells) >= sink.collected => sink.write(scratch),
             _ => Ok(()),
         }
     }
 
+    /// Drops what there is: it will not be needed.
+    pub(crate) fn clear(&mut self) {
+        self.sink.cells = Vec::new();
+        (self.sink.in_room, self.sink.written) = (0, 0);
+    }
+}
+
+impl<T: Pod> Sink<T> {
     fn write(&mut self, scratch: &Scratch) -> io::Result<()> {
         let bytes = bytemuck::cast_slice(&self.cells);
-        if self.written + bytes.len() as u64 > self.room {
+        if self.written + bytes.len() as u64 > self.stride {
             return Err(io::Error::other("the table has grown while it was read"));
         }
         scratch.write_all_at(bytes, self.start + self.written)?;
@@ -203,26 +249,53 @@ impl<T: Pod> Sink<T> {
     fn range(&self) -> Range<u64> {
         self.start..self.start + self.written
     }
-
-    /// Drops what it holds: it will not be needed.
-    pub(crate) fn clear(&mut self) {
-        self.cells = Vec::new();
-        self.written = 0;
-    }
 }
 
 impl<T: Pod> Sinks<T> {
-    /// Makes room for so many cells of a sink, where they go to memory.
-    pub(crate) fn expect(&mut self, sink: usize, cells: usize) {
-        if self.scratch.is_none() {
-            reserve_large_pages(&mut self.sinks[sink].cells, cells);
+    /// Makes room for so many cells of each of some sinks, before anything is
+    /// written, where they go to memory and the system has so much.
+    pub(crate) fn expect(&mut self, sinks: impl Iterator<Item = usize>, cells: usize) {
+        if self.scratch.is_some() {
+            return;
+        }
+        let with_room: Vec<usize> = sinks.collect();
+        // Columns that start at the same place of a page would compete for the
+        // same lines of the cache.
+        let room = cells.next_multiple_of(PAGE_OF_MEMORY) + LINE / size_of::<T>();
+        let all = room.checked_mul(with_room.len());
+        if let Some(rooms) = all.and_then(try_zeros_in_large_pages) {
+            (self.rooms, self.room) = (rooms, room);
+            with_room.into_iter().for_each(|sink| self.sinks[sink].has_room = true);
         }
     }
 
+    /// A writer for each sink.
+    pub(crate) fn writers(&mut self) -> Vec<Writer<'_, T>> {
+        let Sinks { sinks, rooms, room, scratch } = self;
+        let mut rooms = rooms.chunks_exact_mut((*room).max(1));
+        let sinks = sinks.iter_mut().map(|sink| {
+            let room = if sink.has_room { rooms.next().unwrap_or_default() } else { &mut [] };
+            Writer { sink, room, scratch: scratch.as_ref() }
+        });
+        sinks.collect()
+    }
+
     /// The buffers, filled.
+    ///
+    /// # Errors
+    /// Where there is no room in the file system.
     pub(crate) fn finish(mut self) -> io::Result<Vec<Buffer<T>>> {
         let Some(scratch) = self.scratch else {
-            return Ok(self.sinks.into_iter().map(|sink| sink.cells.into()).collect());
+            let (rooms, mut room) = (Arc::new(self.rooms), 0);
+            let buffer = |sink: Sink<T>| {
+                let start = room;
+                room += if sink.has_room { self.room } else { 0 };
+                match sink.in_room {
+                    0 => sink.cells.into(),
+                    n => Buffer(Arc::new(Place::Part(rooms.clone(), start..start + n))),
+                }
+            };
+            return Ok(self.sinks.into_iter().map(buffer).collect());
         };
         self.sinks.iter_mut().try_for_each(|sink| sink.write(&scratch))?;
         let parts: Vec<Range<u64>> = self.sinks.iter().map(Sink::range).collect();
@@ -247,16 +320,24 @@ mod tests {
             [3, 0, 40_000, 1].map(|n| (0..n).map(f64::from).collect()).to_vec();
         let all = parts.concat();
         for storage in [Storage::Memory, Storage::Folder(std::env::temp_dir())] {
-            let mut sinks = storage.sinks::<f64>(3, 50_000).unwrap();
-            let Sinks { sinks: list, scratch } = &mut sinks;
-            for part in &parts {
-                list[0].extend(part, scratch.as_ref()).unwrap();
-                list[2].extend(part, scratch.as_ref()).unwrap();
+            // Room for none, for some, and for all.
+            for expected in [0, 10, 30_000, 50_000] {
+                let mut sinks = storage.sinks::<f64>(4, 50_000).unwrap();
+                if expected > 0 {
+                    sinks.expect([0, 2, 3].into_iter(), expected);
+                }
+                for part in &parts {
+                    let mut writers = sinks.writers();
+                    writers[0].extend(part).unwrap();
+                    writers[2].extend(part).unwrap();
+                    writers[3].extend(part).unwrap();
+                }
+                sinks.writers()[2].clear();
+                let buffers = sinks.finish().unwrap();
+                assert_eq!(buffers[0], all);
+                assert!(buffers[1].is_empty() && buffers[2].is_empty());
+                assert_eq!(buffers[3], all);
             }
-            list[2].clear();
-            let buffers = sinks.finish().unwrap();
-            assert_eq!(buffers[0], all);
-            assert!(buffers[1].is_empty() && buffers[2].is_empty());
             for (rows, width) in [(40_004, 2), (3, 1), (5, 0), (0, 2)] {
                 let write = |first: usize, cells: &mut [f64]| {
                     let cell = |(i, cell): (usize, &mut f64)| *cell = (first * width + i) as f64;

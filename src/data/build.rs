@@ -267,7 +267,7 @@ impl Pass {
             self.builders = kinds.iter().map(|&kind| Builder::new(kind)).collect();
         }
         // Enough for every thread, and a rest for those that are faster.
-        let most = 8 * rayon::current_num_threads();
+        let most = 3 * rayon::current_num_threads();
         let mut parsed = Vec::new();
         loop {
             let mut pieces = self.batches.next_pieces(most)?;
@@ -300,13 +300,12 @@ impl Pass {
         let rows = first.rows() as f64 * (all as f64 / some as f64);
         // Some more, as room that is not used costs nothing.
         let rows = (1.05 * rows) as usize;
-        for (i, builder) in self.builders.iter().enumerate() {
-            match builder.kind {
-                Kind::Numbers | Kind::Dates => self.numbers.expect(i, rows),
-                Kind::Text => self.texts.expect(i, rows),
-                Kind::Passed => {}
-            }
-        }
+        let of = |kinds: &'static [Kind]| {
+            let builders = self.builders.iter().enumerate();
+            builders.filter(|(_, builder)| kinds.contains(&builder.kind)).map(|(i, _)| i)
+        };
+        self.numbers.expect(of(&[Kind::Numbers, Kind::Dates]), rows);
+        self.texts.expect(of(&[Kind::Text]), rows);
     }
 
     /// What each column is still read as.
@@ -339,11 +338,10 @@ impl Pass {
             .into());
         }
         let names = self.batches.header();
-        let (scratch, code_scratch) = (self.numbers.scratch.as_ref(), self.texts.scratch.as_ref());
-        let columns = self.builders.par_iter_mut().zip(&mut self.numbers.sinks);
-        let columns = columns.zip(&mut self.texts.sinks).enumerate();
+        let writers = self.numbers.writers().into_par_iter().zip(self.texts.writers());
+        let columns = self.builders.par_iter_mut().zip(writers).enumerate();
         columns
-            .try_for_each(|(i, ((builder, numbers), texts))| {
+            .try_for_each(|(i, (builder, (mut numbers, mut texts)))| {
                 let mut new_codes = Vec::new();
                 for Parsed { scanned, parts } in &parsed {
                     if builder.wrong {
@@ -356,22 +354,22 @@ impl Pass {
                             numbers.clear();
                             texts.clear();
                         }
-                        Part::Dates(cells) => numbers.extend(cells, scratch)?,
+                        Part::Dates(cells) => numbers.extend(cells)?,
                         Part::Own(any) => {
                             builder.any_number |= any;
                             if let View::Values(Values::Numbers(cells) | Values::Dates(cells)) =
                                 scanned.batch.column(i)
                             {
-                                numbers.extend(cells, scratch)?;
+                                numbers.extend(cells)?;
                             }
                         }
                         Part::Numbers(part) => {
                             builder.take_numbers(part);
-                            numbers.extend(&part.cells, scratch)?;
+                            numbers.extend(&part.cells)?;
                         }
                         Part::Text(part) => {
                             builder.take_text(part, &scanned.batch, i, &names[i], &mut new_codes);
-                            texts.extend(&new_codes, code_scratch)?;
+                            texts.extend(&new_codes)?;
                         }
                     }
                     builder.rows += scanned.batch.rows();

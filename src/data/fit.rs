@@ -5,7 +5,7 @@ use super::complaints::{too_spread, unusable_cells};
 use super::date_part::DatePart;
 use super::labels::Labels;
 use super::schema::{Category, Dropped, Encoding, InputColumn, Number};
-use super::stats::Stats;
+use super::stats::{self, Numbers, Stats};
 use super::table::{Column, Table, Text, Values};
 use crate::check::model::Data;
 use crate::diag::{Diagnostic, Diagnostics};
@@ -50,8 +50,7 @@ pub(super) fn fit_columns(
         let (encoding, missing) = match (&column.values, kind) {
             (Values::Numbers(numbers), Kind::Number) => {
                 let numbers: &[f64] = numbers;
-                let (number, missing) =
-                    fit_number(train.len(), |i| numbers[train[i] as usize], data);
+                let (number, missing) = fit_number(&stats::in_rows(numbers, train), data);
                 let indicator = some(missing);
                 (number.map(|number| Encoding::Number { number, indicator }), missing)
             }
@@ -93,10 +92,13 @@ struct Fitted {
     column: Option<(usize, InputColumn)>,
 }
 
-/// Of `value(0)` to `value(n - 1)`, of which missing ones are NaN, with how many
-/// these are; `None` where the statistics are beyond f64.
-fn fit_number(n: usize, value: impl Fn(usize) -> f64, data: &Data) -> (Option<Number>, usize) {
-    let stats = Stats::new(n, value, Some(data.missing), data.scale);
+/// Of numbers, of which missing ones are NaN, with how many these are; `None`
+/// where the statistics are beyond f64.
+fn fit_number<F: Fn(usize) -> f64>(
+    numbers: &Numbers<'_, F>,
+    data: &Data,
+) -> (Option<Number>, usize) {
+    let stats = Stats::new(numbers, Some(data.missing), data.scale);
     let (min, max) = stats.range;
     let fill = stats.fill(data.missing);
     let (offset, scale) = stats.scaling(data.scale);
@@ -109,8 +111,8 @@ fn fit_date(seconds: &[f64], train: &[u32], data: &Data) -> Vec<(DatePart, Numbe
     let timed = seconds.iter().any(|&s| DatePart::Time.of(s) > 0.0);
     let parts = DatePart::ALL.into_iter().filter(|part| timed || *part != DatePart::Time);
     let parts = parts.map(|part| {
-        let value = |i: usize| part.of(seconds[train[i] as usize]);
-        (part, fit_number(train.len(), value, data).0.expect("the numbers of dates are small"))
+        let numbers = Numbers::new(train.len(), |i: usize| part.of(seconds[train[i] as usize]));
+        (part, fit_number(&numbers, data).0.expect("the numbers of dates are small"))
     });
     parts.collect()
 }

@@ -10,6 +10,7 @@ use super::date_part::DatePart;
 use super::labels::{Labels, Lookup};
 use crate::check::model::Missing;
 use crate::inputs::{self, Embedding, Layout};
+use mlpc_kernels::columns::Scaling;
 use serde::{Deserialize, Serialize};
 
 /// How raw rows become inputs, and outputs predictions.
@@ -163,10 +164,15 @@ impl NumberTarget {
 }
 
 impl Number {
-    /// A number (NaN: missing) as the network sees it: the one place that
-    /// scales inputs, so that training and prediction agree to the bit.
+    /// What makes of a number (NaN: missing) what the network sees: the one place
+    /// that scales inputs, so that training and prediction agree to the bit.
+    pub(crate) fn scaling(&self) -> Scaling {
+        Scaling { fill: self.fill, offset: self.offset, scale: self.scale }
+    }
+
+    /// A number (NaN: missing) as the network sees it.
     pub(crate) fn encode(&self, x: f64) -> f32 {
-        ((if x.is_nan() { self.fill } else { x } - self.offset) / self.scale) as f32
+        self.scaling().of(x)
     }
 
     /// Whether every training row had the same input; `missing` rows of it

@@ -6,7 +6,32 @@
 //! squares can be summed without cancellation, and between which two values a
 //! quantile must lie, so that only what is between them is kept and sorted.
 
+use super::table::span;
 use crate::check::model::{Missing, Scale};
+use mlpc_kernels::columns::{Moments, all_finite, partition};
+
+/// The numbers that statistics are of: `value(0)` to `value(n - 1)`.
+pub(crate) struct Numbers<'a, F> {
+    n: usize,
+    value: F,
+    /// The same, where they stand side by side.
+    slice: Option<&'a [f64]>,
+}
+
+impl<F: Fn(usize) -> f64> Numbers<'_, F> {
+    pub(crate) fn new(n: usize, value: F) -> Self {
+        Numbers { n, value, slice: None }
+    }
+}
+
+/// Those of a column in these rows, which ascend.
+pub(crate) fn in_rows<'a>(
+    column: &'a [f64],
+    rows: &'a [u32],
+) -> Numbers<'a, impl Fn(usize) -> f64 + 'a> {
+    let value = |i: usize| column[rows[i] as usize];
+    Numbers { n: rows.len(), value, slice: span(rows).map(|span| &column[span]) }
+}
 
 /// Statistics of the finite values among some numbers.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,15 +57,14 @@ struct Quantiles {
 }
 
 impl Stats {
-    /// Of `value(0)` to `value(n - 1)`. What a policy or a scaling needs beyond
-    /// mean, deviation and range is computed where it is named.
-    pub(crate) fn new(
-        n: usize,
-        value: impl Fn(usize) -> f64,
+    /// What a policy or a scaling needs beyond mean, deviation and range is
+    /// computed where it is named.
+    pub(crate) fn new<F: Fn(usize) -> f64>(
+        numbers: &Numbers<'_, F>,
         policy: Option<Missing>,
         scale: Scale,
     ) -> Self {
-        let mut sample = Sample::new(n, &value);
+        let mut sample = Sample::new(numbers);
         let of_median = matches!(policy, Some(Missing::Median | Missing::Drop | Missing::Error));
         let mut between: Vec<(f64, Between)> = match (scale, of_median) {
             (Scale::Robust, _) => &[0.25, 0.5, 0.75][..],
@@ -52,7 +76,7 @@ impl Stats {
         .collect();
 
         let mut sums = Sums::new(sample.mean());
-        let missing = blocks(n, &value, |block| {
+        let missing = blocks(numbers, |block| {
             sums.add(block);
             between.iter_mut().for_each(|(_, between)| between.add(block));
         });
@@ -61,8 +85,8 @@ impl Stats {
             found.map_or(0.0, |(q, between)| {
                 let at = *q * (sums.count - 1) as f64;
                 let (low, part) = (at.floor() as usize, at.fract());
-                let a = between.rank(low, n, &value);
-                let b = between.rank((low + 1).min(sums.count - 1), n, &value);
+                let a = between.rank(low, numbers);
+                let b = between.rank((low + 1).min(sums.count - 1), numbers);
                 a + part * (b - a)
             })
         };
@@ -108,43 +132,34 @@ impl Stats {
 /// Hands the finite values on, some at a time: what is done with a slice is
 /// done with several of them at once, and again while they are in the cache.
 /// The number of NaN comes back.
-fn blocks(n: usize, value: impl Fn(usize) -> f64, mut visit: impl FnMut(&[f64])) -> usize {
+fn blocks<F: Fn(usize) -> f64>(numbers: &Numbers<'_, F>, mut visit: impl FnMut(&[f64])) -> usize {
     const BLOCK: usize = 1024;
-    let mut block = [0.0; BLOCK];
+    let mut room = [0.0; BLOCK];
     let mut missing = 0;
-    for start in (0..n).step_by(BLOCK) {
-        let block = &mut block[..BLOCK.min(n - start)];
-        block.iter_mut().enumerate().for_each(|(i, x)| *x = value(start + i));
-        // Infinity times 0 is NaN, too.
-        let mut zeros = [0.0; LANES];
-        by_lanes(block, |lane, x| zeros[lane] += 0.0 * x);
-        if zeros.iter().sum::<f64>() == 0.0 {
-            visit(block);
+    for start in (0..numbers.n).step_by(BLOCK) {
+        let range = start..numbers.n.min(start + BLOCK);
+        let room = &mut room[..range.len()];
+        if let Some(slice) = numbers.slice
+            && all_finite(&slice[range.clone()])
+        {
+            visit(&slice[range]);
+            continue;
+        }
+        room.iter_mut().zip(range).for_each(|(x, i)| *x = (numbers.value)(i));
+        if all_finite(room) {
+            visit(room);
             continue;
         }
         let mut finite = 0;
-        for i in 0..block.len() {
-            let x = block[i];
-            block[finite] = x;
+        for i in 0..room.len() {
+            let x = room[i];
+            room[finite] = x;
             finite += usize::from(x.is_finite());
             missing += usize::from(x.is_nan());
         }
-        visit(&block[..finite]);
+        visit(&room[..finite]);
     }
     missing
-}
-
-/// Sums of their own need not wait for each other.
-const LANES: usize = 4;
-
-/// Deals the values of a block out to the lanes, in turn.
-#[inline(always)]
-fn by_lanes(block: &[f64], mut add: impl FnMut(usize, f64)) {
-    let (parts, rest) = block.as_chunks::<LANES>();
-    for part in parts {
-        part.iter().enumerate().for_each(|(lane, &x)| add(lane, x));
-    }
-    rest.iter().enumerate().for_each(|(lane, &x)| add(lane, x));
 }
 
 /// Sums over values, from which a number near their mean has been subtracted.
@@ -152,35 +167,17 @@ fn by_lanes(block: &[f64], mut add: impl FnMut(usize, f64)) {
 struct Sums {
     shift: f64,
     count: usize,
-    sums: [f64; LANES],
-    squares: [f64; LANES],
-    lows: [f64; LANES],
-    highs: [f64; LANES],
+    moments: Moments,
 }
 
 impl Sums {
     fn new(shift: f64) -> Sums {
-        Sums {
-            shift,
-            count: 0,
-            sums: [0.0; LANES],
-            squares: [0.0; LANES],
-            lows: [f64::INFINITY; LANES],
-            highs: [f64::NEG_INFINITY; LANES],
-        }
+        Sums { shift, count: 0, moments: Moments::default() }
     }
 
     fn add(&mut self, block: &[f64]) {
-        // Copies stay in registers.
-        let Sums { shift, count, mut sums, mut squares, mut lows, mut highs } = *self;
-        by_lanes(block, |lane, x| {
-            let apart = x - shift;
-            sums[lane] += apart;
-            squares[lane] += apart * apart;
-            lows[lane] = if x < lows[lane] { x } else { lows[lane] };
-            highs[lane] = if x > highs[lane] { x } else { highs[lane] };
-        });
-        *self = Sums { shift, count: count + block.len(), sums, squares, lows, highs };
+        self.count += block.len();
+        self.moments.add(block, self.shift);
     }
 
     /// 0 of nothing.
@@ -188,8 +185,8 @@ impl Sums {
         match self.count {
             0 => (0.0, 0.0),
             _ => (
-                self.lows.into_iter().fold(f64::INFINITY, f64::min),
-                self.highs.into_iter().fold(f64::NEG_INFINITY, f64::max),
+                self.moments.lows.into_iter().fold(f64::INFINITY, f64::min),
+                self.moments.highs.into_iter().fold(f64::NEG_INFINITY, f64::max),
             ),
         }
     }
@@ -197,8 +194,8 @@ impl Sums {
     /// Mean and standard deviation.
     fn moments(&self) -> (f64, f64) {
         let n = self.count.max(1) as f64;
-        let rest = self.sums.iter().sum::<f64>() / n;
-        let squares = self.squares.iter().sum::<f64>() / n;
+        let rest = self.moments.sums.iter().sum::<f64>() / n;
+        let squares = self.moments.squares.iter().sum::<f64>() / n;
         (self.shift + rest, (squares - rest * rest).max(0.0).sqrt())
     }
 }
@@ -214,9 +211,9 @@ struct Sample {
 const SAMPLE: usize = 1 << 14;
 
 impl Sample {
-    fn new(n: usize, value: impl Fn(usize) -> f64) -> Sample {
-        let step = (n / SAMPLE).max(1);
-        let sample = (0..n).step_by(step).map(value);
+    fn new<F: Fn(usize) -> f64>(numbers: &Numbers<'_, F>) -> Sample {
+        let step = (numbers.n / SAMPLE).max(1);
+        let sample = (0..numbers.n).step_by(step).map(&numbers.value);
         Sample { values: sample.filter(|x| x.is_finite()).collect() }
     }
 
@@ -258,29 +255,14 @@ impl Between {
     }
 
     fn add(&mut self, block: &[f64]) {
-        let (low, high) = (self.low, self.high);
-        // As likely as not: no branch could follow these.
-        let (mut below, mut lowest) = ([0; LANES], [0; LANES]);
-        by_lanes(block, |lane, x| {
-            below[lane] += u64::from(x < low);
-            lowest[lane] += u64::from(x == low);
-        });
-        self.below += below.iter().sum::<u64>() as usize;
-        self.lowest += lowest.iter().sum::<u64>() as usize;
-        // Few are between: most parts have none, which one branch says.
-        let is_between = |x: f64| (x > low) & (x < high);
-        let (parts, rest) = block.as_chunks::<LANES>();
-        for part in parts {
-            if part.iter().fold(false, |any, &x| any | is_between(x)) {
-                self.values.extend(part.iter().copied().filter(|&x| is_between(x)));
-            }
-        }
-        self.values.extend(rest.iter().copied().filter(|&x| is_between(x)));
+        let (below, lowest) = partition(block, self.low, self.high, &mut self.values);
+        self.below += below;
+        self.lowest += lowest;
     }
 
     /// The value of this rank, counted from 0 in ascending order. Where the
     /// sample has misled, the numbers are walked over again.
-    fn rank(&mut self, rank: usize, n: usize, value: impl Fn(usize) -> f64) -> f64 {
+    fn rank<F: Fn(usize) -> f64>(&mut self, rank: usize, numbers: &Numbers<'_, F>) -> f64 {
         loop {
             let Between { low, high, below, lowest, values } = self;
             let (low, high) = match rank.checked_sub(*below) {
@@ -293,7 +275,7 @@ impl Between {
                 Some(_) => (*high, f64::INFINITY),
             };
             *self = Between::new(low, high);
-            blocks(n, &value, |block| self.add(block));
+            blocks(numbers, |block| self.add(block));
         }
     }
 }
@@ -305,7 +287,12 @@ mod tests {
 
     /// With everything there is to ask for.
     fn stats(values: &[f64]) -> Stats {
-        Stats::new(values.len(), |i| values[i], Some(Missing::Median), Scale::Robust)
+        let numbers = Numbers::new(values.len(), |i: usize| values[i]);
+        let all = Stats::new(&numbers, Some(Missing::Median), Scale::Robust);
+        let rows: Vec<u32> = (0..values.len() as u32).collect();
+        let side_by_side = Stats::new(&in_rows(values, &rows), Some(Missing::Median), Scale::Robust);
+        assert_eq!(side_by_side, all);
+        all
     }
 
     fn sorted(values: &[f64]) -> Vec<f64> {
@@ -362,8 +349,9 @@ mod tests {
         ) {
             let rank = (at * values.len() as f64) as usize;
             let mut between = Between::new(low.into(), (low + width).into());
-            blocks(values.len(), |i| values[i], |block| between.add(block));
-            let found = between.rank(rank, values.len(), |i| values[i]);
+            let numbers = Numbers::new(values.len(), |i: usize| values[i]);
+            blocks(&numbers, |block| between.add(block));
+            let found = between.rank(rank, &numbers);
             prop_assert_eq!(found, sorted(&values)[rank]);
         }
     }

@@ -8,6 +8,7 @@ use super::lines::{Lines, Place};
 use super::read::{Input, ReadOptions, failed};
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use std::io::Read;
+use std::ops::Range;
 use std::path::Path;
 
 /// How many errors of a kind are shown; the rest is counted.
@@ -187,6 +188,13 @@ impl Values {
             Values::Text(text) => text.codes[row] == Text::MISSING,
         }
     }
+}
+
+/// Where ascending rows lie side by side.
+pub(crate) fn span(rows: &[u32]) -> Option<Range<usize>> {
+    let (&first, &last) = (rows.first()?, rows.last()?);
+    let span = first as usize..last as usize + 1;
+    (span.len() == rows.len()).then_some(span)
 }
 
 pub(crate) fn not_utf8(place: &Place, column: &str, raw: &[u8]) -> Diagnostic {

@@ -9,11 +9,12 @@ use super::labels::Labels;
 use super::names::list;
 use super::read::count;
 use super::schema::{NumberTarget, Target};
-use super::stats::Stats;
+use super::stats::{self, Stats};
 use super::table::{Column, Table, Text, Values};
 use crate::check::model::{Activation, Model, Scale, Unary, Width};
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use mlpc_kernels::loss;
+use mlpc_kernels::map::zeros_in_large_pages;
 
 /// Decides the task and encodes the targets of the kept rows.
 pub(super) fn bind(
@@ -192,8 +193,8 @@ impl Bound<'_> {
             for column in &self.columns {
                 let Values::Numbers(numbers) = &column.values else { continue };
                 let numbers: &[f64] = numbers;
-                let value = |i: usize| numbers[self.kept[i] as usize];
-                let (low, high) = Stats::new(self.kept.len(), value, None, Scale::None).range;
+                let numbers = stats::in_rows(numbers, self.kept);
+                let (low, high) = Stats::new(&numbers, None, Scale::None).range;
                 if low >= 0.0 && high <= 1.0 {
                     continue;
                 }
@@ -224,7 +225,7 @@ impl Bound<'_> {
         let scale = self.model.data.target_scale.unwrap_or(default);
         let mut errors = Vec::new();
         let mut targets = Vec::new();
-        let mut values = vec![0.0; self.kept.len() * self.columns.len()];
+        let mut values = zeros_in_large_pages(self.kept.len() * self.columns.len());
         for (i, column) in self.columns.iter().enumerate() {
             let numbers = match &column.values {
                 Values::Numbers(numbers) => &numbers[..],
@@ -243,8 +244,7 @@ impl Bound<'_> {
                     continue;
                 }
             };
-            let value = |i: usize| numbers[self.train[i] as usize];
-            let stats = Stats::new(self.train.len(), value, None, scale);
+            let stats = Stats::new(&stats::in_rows(numbers, self.train), None, scale);
             let (offset, scale) = stats.scaling(scale);
             if !(offset.is_finite() && scale.is_finite()) {
                 errors.push(too_spread(self.table, column));
