@@ -5,6 +5,9 @@
 //! from its value (Clinger, "How to read floating point numbers accurately",
 //! 1990). Everything else is for a general parser.
 
+use super::bytes::RangeSlice;
+use std::ops::Range;
+
 /// Powers of ten up to 10^22 are exact.
 const POWERS: [f64; 23] = [
     1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16,
@@ -51,29 +54,29 @@ pub fn plain_number(raw: &[u8]) -> Option<f64> {
     Some(with_sign(mantissa as f64 / POWERS[decimals], negative))
 }
 
-/// Appends the numbers in the cells `places[0]`, `places[step]`, `places[2 * step]`
-/// and so on, each the range of its bytes in `text`, up to the first that is no
-/// plain number or to the end of the places; how many these are.
+/// Appends the numbers in the cells 0, `step`, 2 · `step` and so on, each the
+/// range of its bytes in `text`, up to the first that is no plain number or to the
+/// end of the cells; how many these are.
 ///
 /// # Panics
-/// Where a place is not in the text, or `step` is 0.
+/// Where a cell is not in the text, or `step` is 0.
 pub fn plain_numbers(
     text: &[u8],
-    places: &[(u32, u32)],
+    cells: RangeSlice<'_>,
     step: usize,
     numbers: &mut Vec<f64>,
 ) -> usize {
-    numbers.reserve(places.len().div_ceil(step));
+    numbers.reserve(cells.len().div_ceil(step));
     let had = numbers.len();
     #[cfg(target_arch = "x86_64")]
     if std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("bmi1") {
         // SAFETY: the CPU has what the function is compiled for, as was just
         // checked.
-        unsafe { x86::plain_numbers(text, places, step, numbers) };
+        unsafe { x86::plain_numbers(text, cells, step, numbers) };
         return numbers.len() - had;
     }
-    for &(start, end) in places.iter().step_by(step) {
-        let Some(number) = plain_number_in(text, start as usize, end as usize) else { break };
+    for Range { start, end } in cells.step_by(step) {
+        let Some(number) = plain_number_in(text, start, end) else { break };
         numbers.push(number);
     }
     numbers.len() - had
@@ -174,26 +177,28 @@ fn eight_digits(digits: u64) -> u64 {
     high.wrapping_add(second.wrapping_mul(1 + (10_000 << 32))) >> 32
 }
 
-/// Sixteen bytes of a number at once.
+/// Two numbers at once, of sixteen bytes each.
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::{POWERS, plain_number};
+    use super::super::bytes::RangeSlice;
+    use super::{POWERS, plain_number_in};
     use std::arch::x86_64::*;
+    use std::ops::Range;
 
-    /// Where bytes are to come from, so that the first `n` of sixteen end up at
-    /// the right: the control is at offset `n`. The high bit gives a 0.
-    const TO_THE_RIGHT: [u8; 32] = {
-        let mut control = [0x80; 32];
-        let mut i = 0;
-        while i < 16 {
-            control[16 + i] = i as u8;
+    /// What keeps the last `n` of sixteen bytes: it is at offset `n`.
+    const LAST: [u8; 32] = {
+        let mut mask = [0; 32];
+        let mut i = 16;
+        while i < 32 {
+            mask[i] = 0xff;
             i += 1;
         }
-        control
+        mask
     };
 
     /// For each place of a point among sixteen bytes, the control that moves
-    /// what is before it over it; the last is that of no point.
+    /// what is before it over it; the last is that of no point. The high bit
+    /// gives a 0.
     const OVER_THE_POINT: [[u8; 16]; 17] = {
         let mut controls = [[0; 16]; 17];
         let mut point = 0;
@@ -209,103 +214,173 @@ mod x86 {
         controls
     };
 
-    /// What a whole number is divided by, for each number of bytes from its point
-    /// on: 0 without one, and 1 where it stands last. Then the same, negative.
+    /// What a whole number is divided by, for each place of its point among
+    /// sixteen bytes, where the last one is 1, as is the one behind it. Then the
+    /// same, negative.
     const DIVISORS: [[f64; 17]; 2] = {
         let mut divisors = [[1.0; 17]; 2];
-        let mut i = 0;
-        while i <= 16 {
-            divisors[0][i] = if i == 0 { 1.0 } else { POWERS[i - 1] };
-            divisors[1][i] = -divisors[0][i];
-            i += 1;
+        let mut point = 0;
+        while point <= 16 {
+            divisors[0][point] = if point == 16 { 1.0 } else { POWERS[15 - point] };
+            divisors[1][point] = -divisors[0][point];
+            point += 1;
         }
         divisors
     };
 
+    /// Numbers that have been taken apart and are put together side by side.
+    struct Apart {
+        /// Of each, the first eight and the last eight of its sixteen digits.
+        digits: [[i32; 2]; Apart::ROOM],
+        divisors: [f64; Apart::ROOM],
+    }
+
+    impl Apart {
+        const ROOM: usize = 32;
+
+        /// Appends the first `n` numbers.
+        #[inline]
+        #[target_feature(enable = "avx2")]
+        fn append_to(&self, numbers: &mut Vec<f64>, n: usize) {
+            let mut values = [0.0; Apart::ROOM];
+            let parts = self.digits.as_chunks::<4>().0.iter().zip(self.divisors.as_chunks::<4>().0);
+            let parts = parts.zip(values.as_chunks_mut::<4>().0);
+            for ((digits, divisors), values) in parts.take(n.div_ceil(4)) {
+                // SAFETY: a reference to eight integers.
+                let digits = unsafe { _mm256_loadu_si256(digits.as_ptr().cast()) };
+                let first_then_last = _mm256_setr_epi32(0, 2, 4, 6, 1, 3, 5, 7);
+                let digits = _mm256_permutevar8x32_epi32(digits, first_then_last);
+                let first = _mm256_cvtepi32_pd(_mm256_castsi256_si128(digits));
+                let last = _mm256_cvtepi32_pd(_mm256_extracti128_si256::<1>(digits));
+                // 10^8 is a multiple of 2^8, so that its multiples up to 2^61 are
+                // exact, and so are sums of fifteen digits, as with a point there
+                // are at most. Without one, nothing is rounded but the sum.
+                let whole = _mm256_add_pd(_mm256_mul_pd(first, _mm256_set1_pd(1e8)), last);
+                // SAFETY: a reference to four values.
+                let divisors = unsafe { _mm256_loadu_pd(divisors.as_ptr()) };
+                // SAFETY: a reference to four values.
+                unsafe { _mm256_storeu_pd(values.as_mut_ptr(), _mm256_div_pd(whole, divisors)) };
+            }
+            numbers.extend_from_slice(&values[..n]);
+        }
+    }
+
     #[target_feature(enable = "avx2,bmi1")]
     pub(super) fn plain_numbers(
         text: &[u8],
-        places: &[(u32, u32)],
+        cells: RangeSlice<'_>,
         step: usize,
         numbers: &mut Vec<f64>,
     ) {
-        // Some numbers are taken apart, then divided side by side.
-        let (mut wholes, mut divisors) = ([0.0; 32], [1.0; 32]);
+        let mut apart = Apart { digits: [[0; 2]; Apart::ROOM], divisors: [1.0; Apart::ROOM] };
         let mut n = 0;
-        let mut divide = |wholes: &[f64], divisors: &[f64], last: Option<f64>| {
-            numbers.extend(wholes.iter().zip(divisors).map(|(whole, divisor)| whole / divisor));
-            numbers.extend(last);
-        };
-        for &(start, end) in places.iter().step_by(step) {
-            let (start, end) = (start as usize, end as usize);
-            if let Some(bytes) = text.get(start..).and_then(|bytes| bytes.first_chunk::<17>())
-                && let Some((whole, divisor)) = apart(bytes, end.wrapping_sub(start))
+        let mut at = 0;
+        while let Some(first) = cells.get(at) {
+            if let Some(second) = cells.get(at + step)
+                && let Some((digits, divisors)) = two(text, first.clone(), second)
             {
-                (wholes[n], divisors[n]) = (whole, divisor);
-                n += 1;
-                if n == wholes.len() {
-                    divide(&wholes, &divisors, None);
+                let pair = &mut apart.digits.as_chunks_mut::<2>().0[n / 2];
+                // SAFETY: a reference to four integers.
+                unsafe { _mm_storeu_si128(pair.as_mut_ptr().cast(), digits) };
+                let pair = &mut apart.divisors.as_chunks_mut::<2>().0[n / 2];
+                // SAFETY: a reference to two values.
+                unsafe { _mm_storeu_pd(pair.as_mut_ptr(), divisors) };
+                (n, at) = (n + 2, at + 2 * step);
+                if n == Apart::ROOM {
+                    apart.append_to(numbers, n);
                     n = 0;
                 }
                 continue;
             }
-            let other = plain_number(&text[start..end]);
-            divide(&wholes[..n], &divisors[..n], other);
+            apart.append_to(numbers, n);
             n = 0;
-            if other.is_none() {
-                return;
-            }
+            let Some(one) = plain_number_in(text, first.start, first.end) else { return };
+            numbers.push(one);
+            at += step;
         }
-        divide(&wholes[..n], &divisors[..n], None);
+        apart.append_to(numbers, n);
     }
 
-    /// The number in the first `length` of these bytes: its digits as a whole
-    /// number below 2^53, and what to divide it by.
-    #[inline]
-    #[target_feature(enable = "avx2,bmi1")]
-    fn apart(bytes: &[u8; 17], length: usize) -> Option<(f64, f64)> {
-        let negative = usize::from(bytes[0] == b'-');
-        let length = length.wrapping_sub(negative);
-        if !(1..=16).contains(&length) {
+    /// A cell's last sixteen bytes in the text, and its length; where the cell has
+    /// one to sixteen bytes, and the text as many before its end.
+    #[inline(always)]
+    fn cell(text: &[u8], cell: Range<usize>) -> Option<(&[u8; 16], usize)> {
+        let length = cell.end.wrapping_sub(cell.start);
+        let before = cell.end.wrapping_sub(16);
+        if length.wrapping_sub(1) >= 16 || before > text.len().checked_sub(16)? {
             return None;
         }
-        // SAFETY: sixteen of seventeen bytes, from the first or the second on.
-        let bytes = unsafe { _mm_loadu_si128(bytes.as_ptr().add(negative).cast()) };
-        let points = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(b'.' as i8));
-        // Without a point, it is as if one stood behind the last digit.
-        let point = (_mm_movemask_epi8(points) as u32 | 1 << length).trailing_zeros() as usize;
-        let from_point = length - point;
-        let divisor = DIVISORS[negative].get(from_point)?;
-        let to_the_right = &TO_THE_RIGHT[length..length + 16];
-        // SAFETY: a slice of sixteen bytes.
-        let to_the_right = unsafe { _mm_loadu_si128(to_the_right.as_ptr().cast()) };
-        let over = &OVER_THE_POINT[16 - from_point];
-        // SAFETY: a reference to sixteen bytes.
-        let over = unsafe { _mm_loadu_si128(over.as_ptr().cast()) };
-        let digits = _mm_xor_si128(bytes, _mm_set1_epi8(b'0' as i8));
-        let digits = _mm_shuffle_epi8(_mm_shuffle_epi8(digits, to_the_right), over);
-        let nine = _mm_set1_epi8(9);
-        let are_digits = _mm_cmpeq_epi8(_mm_max_epu8(digits, nine), nine);
-        // A point alone is no number.
-        if _mm_movemask_epi8(are_digits) != 0xffff || (length == 1 && point == 0) {
+        // SAFETY: before + 16 is at most the length of the text.
+        let bytes = unsafe { &*text.as_ptr().add(before).cast::<[u8; 16]>() };
+        Some((bytes, length))
+    }
+
+    /// The mask of a length, at most sixteen.
+    #[inline(always)]
+    fn last(length: usize) -> &'static [u8; 16] {
+        LAST[length..].first_chunk().expect("sixteen of thirty-two")
+    }
+
+    /// The numbers in two cells, where both are plain and have at most sixteen
+    /// bytes: the digits, and what to divide them by.
+    // Closures would not be compiled for AVX2 with it.
+    #[inline]
+    #[target_feature(enable = "avx2,bmi1")]
+    fn two(text: &[u8], a: Range<usize>, b: Range<usize>) -> Option<(__m128i, __m128d)> {
+        let (a, a_length) = cell(text, a)?;
+        let (b, b_length) = cell(text, b)?;
+        let digits = _mm256_xor_si256(both(a, b), _mm256_set1_epi8(b'0' as i8));
+        let digits = _mm256_and_si256(digits, both(last(a_length), last(b_length)));
+        let signs = _mm256_cmpeq_epi8(digits, _mm256_set1_epi8((b'-' ^ b'0') as i8));
+        let points = _mm256_cmpeq_epi8(digits, _mm256_set1_epi8((b'.' ^ b'0') as i8));
+        let digits = _mm256_andnot_si256(signs, digits);
+        let (signs, points) = (_mm256_movemask_epi8(signs) as u32, _mm256_movemask_epi8(points));
+        // A sign stands first.
+        let firsts = 0x1_0000 >> a_length | (0x1_0000 >> b_length) << 16;
+        if signs & !firsts != 0 {
+            return None;
+        }
+        let (a_negative, b_negative) =
+            (usize::from(signs as u16 != 0), usize::from(signs >> 16 != 0));
+        // At most sixteen, which is that of no point.
+        let a_point = (points as u32 | 1 << 16).trailing_zeros() as usize;
+        let b_point = (points as u32 >> 16 | 1 << 16).trailing_zeros() as usize;
+        // A sign alone is no number, nor is a point, which stands last, at 15. All
+        // others give more; a branch on the length alone would be unforeseeable.
+        let (a_bytes, b_bytes) = (2 * (a_length - a_negative), 2 * (b_length - b_negative));
+        if a_bytes + a_point <= 17 || b_bytes + b_point <= 17 {
+            return None;
+        }
+        let over = both(OVER_THE_POINT.get(a_point)?, OVER_THE_POINT.get(b_point)?);
+        let digits = _mm256_shuffle_epi8(digits, over);
+        let nine = _mm256_set1_epi8(9);
+        let are_digits = _mm256_cmpeq_epi8(_mm256_max_epu8(digits, nine), nine);
+        if _mm256_movemask_epi8(are_digits) != -1 {
             return None;
         }
         // Digits to pairs, fours, and eights.
-        let tens = _mm_set_epi8(1, 10, 1, 10, 1, 10, 1, 10, 1, 10, 1, 10, 1, 10, 1, 10);
-        let hundreds = _mm_set_epi16(1, 100, 1, 100, 1, 100, 1, 100);
-        let ten_thousands = _mm_set_epi16(1, 10_000, 1, 10_000, 1, 10_000, 1, 10_000);
-        let fours = _mm_madd_epi16(_mm_maddubs_epi16(digits, tens), hundreds);
-        let eights = _mm_madd_epi16(_mm_packus_epi32(fours, fours), ten_thousands);
-        // 10^8 is a multiple of 2^8, so that its multiples up to 2^61 are exact,
-        // and so are sums below 2^53.
-        let halves = _mm_mul_pd(_mm_cvtepi32_pd(eights), _mm_set_pd(1.0, 1e8));
-        let whole = _mm_cvtsd_f64(_mm_add_sd(halves, _mm_unpackhi_pd(halves, halves)));
-        (whole < 9_007_199_254_740_992.0).then_some((whole, *divisor))
+        let tens = _mm256_set1_epi16(0x010a);
+        let hundreds = _mm256_set1_epi32(0x0001_0064);
+        let ten_thousands = _mm256_set1_epi32(0x0001_2710);
+        let fours = _mm256_madd_epi16(_mm256_maddubs_epi16(digits, tens), hundreds);
+        let eights = _mm256_madd_epi16(_mm256_packus_epi32(fours, fours), ten_thousands);
+        let eights = _mm256_castsi256_si128(_mm256_permute4x64_epi64::<0b1000>(eights));
+        let divisors = (DIVISORS[a_negative].get(a_point)?, DIVISORS[b_negative].get(b_point)?);
+        Some((eights, _mm_set_pd(*divisors.1, *divisors.0)))
+    }
+
+    /// Sixteen bytes in each half of a register.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn both(low: &[u8; 16], high: &[u8; 16]) -> __m256i {
+        // SAFETY: references to sixteen bytes each.
+        unsafe { _mm256_loadu2_m128i(high.as_ptr().cast(), low.as_ptr().cast()) }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::bytes::Ranges;
     use super::*;
     use proptest::prelude::*;
 
@@ -331,10 +406,14 @@ mod tests {
             let alone = plain_number(cell.as_bytes()).map(f64::to_bits);
             prop_assert_eq!(found.map(f64::to_bits), alone);
             // Of many, each is that, too, up to the first that is none.
-            let place = (start as u32, end as u32);
+            let mut cells = Ranges::default();
+            for _ in 0..3 {
+                cells.push(start as u32, end as u32);
+                cells.push(0, 0);
+            }
             let mut numbers = vec![1.0];
-            let n = plain_numbers(text.as_bytes(), &[place, (0, 0), place, (1, 2)], 2, &mut numbers);
-            prop_assert_eq!(n, if alone.is_some() { 2 } else { 0 });
+            let n = plain_numbers(text.as_bytes(), cells.as_slice(), 2, &mut numbers);
+            prop_assert_eq!(n, if alone.is_some() { 3 } else { 0 });
             prop_assert_eq!(numbers.len(), n + 1);
             prop_assert!(numbers[1..].iter().all(|number| Some(number.to_bits()) == alone));
         }

@@ -8,6 +8,7 @@
 use super::cell::{self, Cell};
 use super::lines::{Lines, Place};
 use super::table::{Text, Values};
+use mlpc_kernels::bytes::{RangeSlice, Ranges};
 use mlpc_kernels::numbers;
 use std::borrow::Cow;
 use std::ops::Range;
@@ -26,7 +27,7 @@ enum Cells {
     /// A text: its bytes, and the range of each cell, row by row.
     Text {
         bytes: Vec<u8>,
-        ranges: Vec<(u32, u32)>,
+        ranges: Ranges,
         /// Cells of a row.
         fields: usize,
         /// Which of them each column is; none: they are the same.
@@ -46,7 +47,7 @@ pub(crate) enum Column<'a> {
 #[derive(Clone, Copy)]
 pub(crate) struct TextColumn<'a> {
     bytes: &'a [u8],
-    ranges: &'a [(u32, u32)],
+    ranges: RangeSlice<'a>,
     fields: usize,
     field: usize,
 }
@@ -54,19 +55,18 @@ pub(crate) struct TextColumn<'a> {
 impl<'a> TextColumn<'a> {
     /// Of these rows alone.
     pub(crate) fn rows(self, rows: Range<usize>) -> Self {
-        let ranges = &self.ranges[rows.start * self.fields..rows.end * self.fields];
+        let ranges = self.ranges.slice(rows.start * self.fields..rows.end * self.fields);
         TextColumn { ranges, ..self }
     }
 
     /// Of the rows behind the first `n`.
     pub(crate) fn without_first(self, n: usize) -> Self {
-        TextColumn { ranges: &self.ranges[n * self.fields..], ..self }
+        TextColumn { ranges: self.ranges.skip(n * self.fields), ..self }
     }
 
     /// The cell of each row.
     pub(crate) fn cells(self) -> impl Iterator<Item = &'a [u8]> {
-        let ranges = self.own_ranges().iter().step_by(self.fields);
-        ranges.map(move |&(start, end)| &self.bytes[start as usize..end as usize])
+        self.own_ranges().step_by(self.fields).map(|cell| &self.bytes[cell])
     }
 
     /// Appends the numbers of the first rows, up to one whose cell is no plain
@@ -76,8 +76,8 @@ impl<'a> TextColumn<'a> {
     }
 
     /// Its own cell's range, and those of others up to its next.
-    fn own_ranges(self) -> &'a [(u32, u32)] {
-        &self.ranges[self.field.min(self.ranges.len())..]
+    fn own_ranges(self) -> RangeSlice<'a> {
+        self.ranges.skip(self.field.min(self.ranges.len()))
     }
 }
 
@@ -95,11 +95,11 @@ impl Batch {
         cells: impl IntoIterator<Item = &'a str>,
     ) -> Batch {
         let mut bytes = Vec::new();
-        let mut ranges = Vec::new();
+        let mut ranges = Ranges::default();
         for cell in cells {
             let start = bytes.len() as u32;
             bytes.extend_from_slice(cell.as_bytes());
-            ranges.push((start, bytes.len() as u32));
+            ranges.push(start, bytes.len() as u32);
         }
         let mut lines = Lines::default();
         lines.start_file(source.into());
@@ -114,7 +114,7 @@ impl Batch {
     pub(crate) fn of_text(
         lines: Lines,
         bytes: Vec<u8>,
-        ranges: Vec<(u32, u32)>,
+        ranges: Ranges,
         fields: usize,
         map: Option<Arc<[u32]>>,
     ) -> Batch {
@@ -165,8 +165,8 @@ impl Batch {
             Cells::Text { bytes, ranges, fields, map } => {
                 let field = map.as_ref().map_or(column, |map| map[column] as usize);
                 assert!(field < *fields, "column {column} of {}", self.width);
-                let (start, end) = ranges[row * fields + field];
-                Cow::Borrowed(&bytes[start as usize..end as usize])
+                let cell = ranges.as_slice().get(row * fields + field);
+                Cow::Borrowed(&bytes[cell.expect("the batch has so many rows")])
             }
             Cells::Columns(columns) => match &columns[column] {
                 Values::Text(text) => {
@@ -236,6 +236,7 @@ impl Batch {
         match &self.cells {
             Cells::Text { bytes, ranges, fields, map } => {
                 let field = map.as_ref().map_or(column, |map| map[column] as usize);
+                let ranges = ranges.as_slice();
                 Column::Text(TextColumn { bytes, ranges, fields: *fields, field })
             }
             Cells::Columns(columns) => Column::Values(&columns[column]),

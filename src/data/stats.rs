@@ -290,7 +290,8 @@ mod tests {
         let numbers = Numbers::new(values.len(), |i: usize| values[i]);
         let all = Stats::new(&numbers, Some(Missing::Median), Scale::Robust);
         let rows: Vec<u32> = (0..values.len() as u32).collect();
-        let side_by_side = Stats::new(&in_rows(values, &rows), Some(Missing::Median), Scale::Robust);
+        let side_by_side =
+            Stats::new(&in_rows(values, &rows), Some(Missing::Median), Scale::Robust);
         assert_eq!(side_by_side, all);
         all
     }

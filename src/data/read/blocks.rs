@@ -250,7 +250,7 @@ mod tests {
             let all = |text: &[u8], line| {
                 let mut records = Records::new(text, dialect, line);
                 let mut found = Vec::new();
-                while let Some(record) = records.next(&mut Ranges::new()) {
+                while let Some(record) = records.next(&mut Ranges::default()) {
                     found.push((record.line, record.bytes.to_vec()));
                 }
                 found

@@ -61,11 +61,11 @@ impl Dialect {
 /// The share of records that are as wide as the first, and that width.
 fn score(sample: &[u8], dialect: Dialect) -> (f64, usize) {
     let mut records = Records::new(sample, dialect, 1);
-    let mut ranges = Ranges::new();
+    let mut ranges = Ranges::default();
     let mut widths = Vec::new();
     while widths.len() < RECORDS && records.next(&mut ranges).is_some() {
         widths.push(ranges.len());
-        ranges.clear();
+        ranges.truncate(0);
     }
     // The sample may end in the middle of a record.
     if widths.len() > 2 && widths.len() < RECORDS {
@@ -94,7 +94,7 @@ pub(crate) fn header(
     file: &str,
 ) -> Result<Header, Diagnostics> {
     let mut records = Records::new(sample, dialect, 1);
-    let mut ranges = Ranges::new();
+    let mut ranges = Ranges::default();
     let Some(record) = records.next(&mut ranges) else {
         return Err(Diagnostic::error(Code::DataFormat, "the data file is empty")
             .in_file(file, None)
@@ -103,8 +103,7 @@ pub(crate) fn header(
     };
     let (at, line) = records.position();
     let bytes = [sample, records.unescaped()].concat();
-    let cells: Vec<&[u8]> =
-        ranges.iter().map(|&(start, end)| &bytes[start as usize..end as usize]).collect();
+    let cells: Vec<&[u8]> = ranges.as_slice().step_by(1).map(|cell| &bytes[cell]).collect();
     if !options.headers {
         let names = (1..=cells.len()).map(|i| format!("column_{i}")).collect();
         return Ok(Header { names, body: (0, 1), notes: Vec::new() });

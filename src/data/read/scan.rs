@@ -15,12 +15,10 @@ use super::dialect::Dialect;
 use super::{BadRow, count, with_rest};
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use memchr::{memchr, memchr_iter};
+pub(crate) use mlpc_kernels::bytes::Ranges;
 use mlpc_kernels::bytes::{Finder, split_all};
 use std::ops::Range;
 use std::sync::Arc;
-
-/// The range of each cell in the bytes of its block.
-pub(crate) type Ranges = Vec<(u32, u32)>;
 
 /// Walks over the records of a text.
 pub(crate) struct Records<'a> {
@@ -94,10 +92,11 @@ impl<'a> Records<'a> {
                     continue;
                 }
             }
-            ranges.push(match quote {
+            let (from, to) = match quote {
                 None => (start as u32, stop as u32),
                 Some((inside, behind)) => self.unquote(inside, behind.min(stop)..stop),
-            });
+            };
+            ranges.push(from, to);
             start = next;
             if last {
                 self.at = next;
@@ -201,16 +200,15 @@ fn plain_ranges(block: &Block, shape: &Shape) -> Option<Ranges> {
     // Where the last cell of every record ends with a line, and there are no
     // more lines than that, no other cell does.
     let ends_line = |at: u32| bytes.get(at as usize).is_none_or(|byte| *byte == terminator);
-    let records = ranges.chunks_exact(width);
-    if !records.remainder().is_empty()
-        || records.len() != block.lines
-        || !records.into_iter().all(|record| ends_line(record[width - 1].1))
-    {
+    let mut last_ends = ranges.ends_mut().iter_mut().skip(width - 1).step_by(width);
+    let all_lines = last_ends.all(|end| ends_line(*end));
+    if !all_lines || ranges.len() != block.lines * width {
         return None;
     }
     if terminator == b'\n' {
-        for (start, stop) in ranges.iter_mut().skip(width - 1).step_by(width) {
-            *stop -= u32::from(stop > start && bytes[*stop as usize - 1] == b'\r');
+        for end in ranges.ends_mut().iter_mut().skip(width - 1).step_by(width) {
+            // The byte before a line's end is in its last cell, or ends the one before.
+            *end -= u32::from(*end > 0 && bytes[*end as usize - 1] == b'\r');
         }
     }
     Some(ranges)
@@ -315,7 +313,7 @@ mod tests {
     fn found(text: &[u8], delimiter: u8) -> Vec<Vec<Vec<u8>>> {
         let dialect = Dialect { delimiter, ..Dialect::default() };
         let mut records = Records::new(text, dialect, 1);
-        let (mut all, mut ranges) = (Vec::new(), Ranges::new());
+        let (mut all, mut ranges) = (Vec::new(), Ranges::default());
         let mut ends = Vec::new();
         while records.next(&mut ranges).is_some() {
             ends.push(ranges.len());
@@ -323,8 +321,8 @@ mod tests {
         let bytes = [text, &records.unescaped].concat();
         let mut start = 0;
         for end in ends {
-            let cells = &ranges[start..end];
-            all.push(cells.iter().map(|&(a, b)| bytes[a as usize..b as usize].to_vec()).collect());
+            let cells = ranges.as_slice().slice(start..end).step_by(1);
+            all.push(cells.map(|cell| bytes[cell].to_vec()).collect());
             start = end;
         }
         all
@@ -380,7 +378,7 @@ mod tests {
             let dialect = Dialect { terminator, ..Dialect::default() };
             let mut records = Records::new(text.as_bytes(), dialect, 2);
             let mut lines = Vec::new();
-            while let Some(record) = records.next(&mut Ranges::new()) {
+            while let Some(record) = records.next(&mut Ranges::default()) {
                 lines.push(record.line);
             }
             // A quoted line end counts as a line too.
