@@ -6,6 +6,7 @@
 //! nobody needs costs no parsing; the cells of a binary format are typed.
 
 use super::cell::{self, Cell};
+use super::dictionary::Growing;
 use super::lines::{Lines, Place};
 use super::table::{Text, Values};
 use mlpc_kernels::bytes::{RangeSlice, Ranges};
@@ -67,6 +68,11 @@ impl<'a> TextColumn<'a> {
     /// The cell of each row.
     pub(crate) fn cells(self) -> impl Iterator<Item = &'a [u8]> {
         self.own_ranges().step_by(self.fields).map(|cell| &self.bytes[cell])
+    }
+
+    /// Adds the cells to a dictionary.
+    pub(crate) fn add_to(self, dictionary: &mut Growing<'a>) {
+        dictionary.extend(self.bytes, self.own_ranges().step_by(self.fields));
     }
 
     /// Appends the numbers of the first rows, up to one whose cell is no plain

@@ -18,7 +18,6 @@ use crate::check::model::{Data, Missing, Model, Width};
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::inputs::{self, Features, Layout};
 use crate::syntax::name_text;
-use rayon::prelude::*;
 
 /// The bytes that the encoded inputs may take where the caller sets no limit.
 pub const DEFAULT_LIMIT: u64 = 16 << 30;
@@ -198,12 +197,7 @@ fn kept_rows(
     let mut leave_out = |columns: &[usize], why: &str| {
         let mut left_out = 0;
         for &i in columns {
-            let missing = |(row, keep): (usize, &mut bool)| {
-                let leaves = *keep && table.columns[i].is_missing(row);
-                *keep &= !leaves;
-                usize::from(leaves)
-            };
-            left_out += keep.par_iter_mut().enumerate().map(missing).sum::<usize>();
+            left_out += table.columns[i].values.drop_missing(&mut keep);
         }
         if left_out > 0 {
             notes.push(format!("left out {}: {why}", count(left_out, "row")));
@@ -216,7 +210,11 @@ fn kept_rows(
             inputs.filter(|(_, kind)| **kind != Kind::Category).map(|(&i, _)| i).collect();
         leave_out(&filled, "an input is missing (`missing=drop`)");
     }
-    let kept: Vec<u32> = (0..table.rows() as u32).filter(|&row| keep[row as usize]).collect();
+    let all = 0..table.rows() as u32;
+    let kept: Vec<u32> = match keep.contains(&false) {
+        true => all.filter(|&row| keep[row as usize]).collect(),
+        false => all.collect(),
+    };
     if kept.is_empty() {
         return Err(Diagnostic::error(Code::DataValue, "no row is left to train on")
             .in_file(&table.source, None)
@@ -501,20 +499,28 @@ impl<'a> Codes<'a> {
     /// Writes the codes of these rows, kept ones from number `first` on, each
     /// `width` behind the one before. How many training has not seen the like of.
     fn write(&self, rows: &[u32], first: usize, codes: &mut [u32], width: usize) -> usize {
-        let codes = codes.chunks_mut(width).zip(rows);
+        let codes = codes.chunks_mut(width);
         match self {
             Codes::Levels { of_rows, of_levels, unseen } => {
                 let missing = of_levels.len() - 1;
-                let level = |row: u32| (of_rows[row as usize] as usize).min(missing);
-                codes.for_each(|(codes, &row)| codes[0] = of_levels[level(row)]);
+                let level = |code: u32| (code as usize).min(missing);
+                match span(rows) {
+                    Some(span) => codes
+                        .zip(&of_rows[span])
+                        .for_each(|(codes, &code)| codes[0] = of_levels[level(code)]),
+                    None => codes.zip(rows).for_each(|(codes, &row)| {
+                        codes[0] = of_levels[level(of_rows[row as usize])]
+                    }),
+                }
+                let is_unseen = |row: u32| unseen[level(of_rows[row as usize])];
                 match unseen.is_empty() {
                     true => 0,
-                    false => rows.iter().filter(|&&row| unseen[level(row)]).count(),
+                    false => rows.iter().filter(|&&row| is_unseen(row)).count(),
                 }
             }
             Codes::Rows(of_rows) => {
                 let mut all = 0;
-                for ((codes, _), &(code, unseen)) in codes.zip(&of_rows[first..]) {
+                for (codes, &(code, unseen)) in codes.zip(&of_rows[first..]) {
                     codes[0] = code;
                     all += usize::from(unseen);
                 }

@@ -11,7 +11,7 @@
 use super::batch::{Batch, Column as View, TextColumn, number_of};
 use super::buffer::{Sinks, Storage};
 use super::cell::{self, Cell};
-use super::dictionary::Dictionary;
+use super::dictionary::{self, Dictionary};
 use super::read::{Batches, Input, Piece, ReadOptions, Scanned, count, no_room, with_rest};
 use super::table::{Column, Infinite, SHOWN, Table, Text, Values, merge_booleans, not_utf8};
 use crate::diag::{Code, Diagnostic, Diagnostics};
@@ -313,7 +313,6 @@ impl Pass {
         let kind = |builder: &Builder| if builder.wrong { Kind::Passed } else { builder.kind };
         self.builders.iter().map(kind).collect()
     }
-
     /// Takes up some batches, in order.
     fn take(&mut self, parsed: Vec<Parsed>) -> Result<(), Diagnostics> {
         for Parsed { scanned, .. } in &parsed {
@@ -447,42 +446,54 @@ fn guess(batch: &Batch, width: usize) -> Vec<Kind> {
     (0..width).into_par_iter().map(kind).collect()
 }
 
-fn parse(scanned: Scanned, kinds: &[Kind]) -> Parsed {
-    let batch = &scanned.batch;
-    let mut numbers = parse_numbers(batch, kinds).into_iter();
-    let parts = kinds.iter().enumerate().map(|(i, kind)| match (kind, batch.column(i)) {
-        _ if batch.rows() == 0 => Part::Passed,
-        (Kind::Numbers, View::Text(_)) => {
-            numbers.next().flatten().map_or(Part::Wrong, Part::Numbers)
-        }
-        _ => parse_column(batch, i, *kind),
-    });
-    Parsed { parts: parts.collect(), scanned }
+/// A text's column that is being parsed.
+enum Growing<'a> {
+    /// None where a cell was no number.
+    Numbers(Option<Numbers>),
+    Text(dictionary::Growing<'a>),
 }
 
-/// The numbers of a text's columns that are read as such; none of a column
-/// with another cell. A few rows at a time, whose bytes and places stay in the
-/// L1 cache until the last column has read them.
-fn parse_numbers(batch: &Batch, kinds: &[Kind]) -> Vec<Option<Numbers>> {
-    const CELLS: usize = 1024;
+fn parse(scanned: Scanned, kinds: &[Kind]) -> Parsed {
+    let batch = &scanned.batch;
     let rows = batch.rows();
-    let columns = kinds.iter().enumerate().filter(|(_, kind)| **kind == Kind::Numbers);
-    let mut columns: Vec<(TextColumn<'_>, Option<Numbers>)> = columns
-        .filter_map(|(i, _)| match batch.column(i) {
-            View::Text(cells) => Some((cells, Some(Numbers::with_capacity(rows)))),
-            View::Values(_) => None,
-        })
-        .collect();
+    if rows == 0 {
+        return Parsed { parts: kinds.iter().map(|_| Part::Passed).collect(), scanned };
+    }
+    let columns = kinds.iter().enumerate().map(|(i, kind)| match (kind, batch.column(i)) {
+        (Kind::Numbers, View::Text(cells)) => {
+            Some((cells, Growing::Numbers(Some(Numbers::with_capacity(rows)))))
+        }
+        (Kind::Text, View::Text(cells)) => {
+            Some((cells, Growing::Text(dictionary::Growing::with_capacity(rows))))
+        }
+        _ => None,
+    });
+    let mut columns: Vec<Option<(TextColumn<'_>, Growing<'_>)>> = columns.collect();
+    // A few rows at a time: their bytes and places stay in the first-level cache
+    // until the last column has read them.
+    const CELLS: usize = 1024;
     let some = (CELLS / batch.width().max(1)).max(1);
     for start in (0..rows).step_by(some) {
         let part = start..rows.min(start + some);
-        for (cells, numbers) in &mut columns {
-            if numbers.as_mut().is_some_and(|numbers| !numbers.parse(cells.rows(part.clone()))) {
-                *numbers = None;
+        for (cells, growing) in columns.iter_mut().flatten() {
+            let cells = cells.rows(part.clone());
+            match growing {
+                Growing::Text(growing) => cells.add_to(growing),
+                Growing::Numbers(numbers) => {
+                    if numbers.as_mut().is_some_and(|numbers| !numbers.parse(cells)) {
+                        *numbers = None;
+                    }
+                }
             }
         }
     }
-    columns.into_iter().map(|(_, numbers)| numbers).collect()
+    let parts =
+        columns.into_iter().zip(kinds).enumerate().map(|(i, (column, kind))| match column {
+            Some((_, Growing::Numbers(numbers))) => numbers.map_or(Part::Wrong, Part::Numbers),
+            Some((_, Growing::Text(growing))) => Part::Text(growing.finish()),
+            None => parse_column(batch, i, *kind),
+        });
+    Parsed { parts: parts.collect(), scanned }
 }
 
 fn parse_column(batch: &Batch, column: usize, kind: Kind) -> Part {
@@ -510,11 +521,15 @@ fn parse_column(batch: &Batch, column: usize, kind: Kind) -> Part {
             dates(cells, rows)
         }
         (Kind::Dates, View::Values(_)) => dates((0..rows).map(|row| batch.date(row, column)), rows),
-        (Kind::Text, View::Text(cells)) => Part::Text(Dictionary::of(cells.cells(), rows)),
+        (Kind::Text, View::Text(cells)) => {
+            let mut growing = dictionary::Growing::with_capacity(rows);
+            cells.add_to(&mut growing);
+            Part::Text(growing.finish())
+        }
         (Kind::Text, View::Values(Values::Text(text))) => Part::Text(Dictionary::of_text(text)),
         (Kind::Text, View::Values(values)) => {
             let cells: Vec<String> = (0..rows).map(|row| values.cell(row)).collect();
-            Part::Text(Dictionary::of(cells.iter().map(String::as_bytes), rows))
+            Part::Text(Dictionary::of(cells.iter().map(String::as_bytes)))
         }
     }
 }

@@ -7,6 +7,7 @@ use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 use std::hash::BuildHasher;
+use std::ops::Range;
 
 /// Text by level: the levels are the cells of these rows of the batch.
 #[derive(Default)]
@@ -17,43 +18,78 @@ pub(crate) struct Dictionary {
     pub(crate) first_rows: Vec<u32>,
 }
 
-impl Dictionary {
-    /// Of this many cells.
-    pub(crate) fn of<'a>(cells: impl Iterator<Item = &'a [u8]>, rows: usize) -> Dictionary {
-        let hasher = RandomState::default();
-        let mut known: HashTable<u32> = HashTable::new();
-        let mut levels: Vec<&[u8]> = Vec::new();
-        let mut found = Dictionary { codes: Vec::with_capacity(rows), first_rows: Vec::new() };
-        let mut recent = Recent::new();
-        for (row, raw) in cells.enumerate() {
-            let print = Fingerprint::of(raw);
-            if let Some(code) = recent.get(print)
-                && (print.is_whole() || levels.get(code as usize) == Some(&raw))
-            {
-                found.codes.push(code);
-                continue;
-            }
-            let entry = known.entry(
-                hasher.hash_one(raw),
-                |&code| levels[code as usize] == raw,
-                |&code| hasher.hash_one(levels[code as usize]),
-            );
-            let code = match entry {
-                Entry::Occupied(found) => *found.get(),
-                // A missing cell stays out of the dictionary.
-                Entry::Vacant(_) if cell::is_missing(raw.trim_ascii()) => Text::MISSING,
-                Entry::Vacant(vacant) => {
-                    let code = levels.len() as u32;
-                    vacant.insert(code);
-                    levels.push(raw);
-                    found.first_rows.push(row as u32);
+/// A dictionary that cells are being added to.
+pub(crate) struct Growing<'a> {
+    hasher: RandomState,
+    known: HashTable<u32>,
+    levels: Vec<&'a [u8]>,
+    recent: Recent,
+    dictionary: Dictionary,
+}
+
+impl<'a> Growing<'a> {
+    /// For this many cells.
+    pub(crate) fn with_capacity(cells: usize) -> Self {
+        Growing {
+            hasher: RandomState::default(),
+            known: HashTable::new(),
+            levels: Vec::new(),
+            recent: Recent::new(),
+            dictionary: Dictionary { codes: Vec::with_capacity(cells), first_rows: Vec::new() },
+        }
+    }
+
+    /// Adds the cells in these ranges of a text.
+    pub(crate) fn extend(&mut self, text: &'a [u8], cells: impl Iterator<Item = Range<usize>>) {
+        for cell in cells {
+            let print = Fingerprint::within(text, &cell);
+            let raw = &text[cell];
+            let code = match self.recent.get(print) {
+                Some(code) if print.is_whole() || self.levels.get(code as usize) == Some(&raw) => {
                     code
                 }
+                _ => self.look_up(print, raw),
             };
-            recent.put(print, code);
-            found.codes.push(code);
+            self.dictionary.codes.push(code);
         }
-        found
+    }
+
+    /// The code of a cell that has not come up a moment ago.
+    fn look_up(&mut self, print: Fingerprint, raw: &'a [u8]) -> u32 {
+        let Growing { hasher, known, levels, recent, dictionary } = self;
+        let entry = known.entry(
+            hasher.hash_one(raw),
+            |&code| levels[code as usize] == raw,
+            |&code| hasher.hash_one(levels[code as usize]),
+        );
+        let code = match entry {
+            Entry::Occupied(found) => *found.get(),
+            // A missing cell stays out of the dictionary.
+            Entry::Vacant(_) if cell::is_missing(raw.trim_ascii()) => Text::MISSING,
+            Entry::Vacant(vacant) => {
+                let code = levels.len() as u32;
+                vacant.insert(code);
+                levels.push(raw);
+                dictionary.first_rows.push(dictionary.codes.len() as u32);
+                code
+            }
+        };
+        recent.put(print, code);
+        code
+    }
+
+    /// The dictionary of all cells.
+    pub(crate) fn finish(self) -> Dictionary {
+        self.dictionary
+    }
+}
+
+impl Dictionary {
+    /// Of cells that do not stand in one text.
+    pub(crate) fn of<'a>(cells: impl ExactSizeIterator<Item = &'a [u8]>) -> Dictionary {
+        let mut growing = Growing::with_capacity(cells.len());
+        cells.for_each(|cell| growing.extend(cell, std::iter::once(0..cell.len())));
+        growing.finish()
     }
 
     /// Of a text that has its levels already; some of them may not occur.
@@ -95,23 +131,36 @@ struct Fingerprint {
 }
 
 impl Fingerprint {
+    /// Of a cell in a text.
     #[inline]
-    fn of(raw: &[u8]) -> Fingerprint {
-        let length = raw.len();
-        let (first, last) = match (raw.first_chunk::<8>(), raw.first_chunk::<4>(), raw) {
-            (Some(first), _, _) => {
-                let last = raw.last_chunk::<8>().expect("it has eight bytes");
-                (u64::from_le_bytes(*first), u64::from_le_bytes(*last))
+    fn within(text: &[u8], cell: &Range<usize>) -> Fingerprint {
+        /// What keeps the first so many bytes.
+        const FIRST: [u64; 9] = {
+            let mut masks = [u64::MAX; 9];
+            let mut i = 0;
+            while i < 8 {
+                masks[i] = (1 << (8 * i)) - 1;
+                i += 1;
             }
-            (None, Some(first), _) => {
-                let last = raw.last_chunk::<4>().expect("it has four bytes");
-                (u32::from_le_bytes(*first).into(), u32::from_le_bytes(*last).into())
-            }
-            (None, None, &[a, b, c]) => (u32::from_le_bytes([a, b, c, 0]).into(), 0),
-            (None, None, &[a, b]) => (u32::from_le_bytes([a, b, 0, 0]).into(), 0),
-            (None, None, &[a]) => (a.into(), 0),
-            _ => (0, 0),
+            masks
         };
+        let length = cell.len();
+        let first = text.get(cell.start..).and_then(|text| text.first_chunk());
+        let last = text.get(..cell.end).and_then(|text| text.last_chunk());
+        if let (Some(first), Some(last)) = (first, last) {
+            // Lengths follow no pattern: no branch looks at them.
+            let some = length.min(8);
+            let last = u64::from_le_bytes(*last).wrapping_shr(64 - 8 * some as u32);
+            let first = u64::from_le_bytes(*first);
+            return Fingerprint { first: first & FIRST[some], last: last & FIRST[some], length };
+        }
+        // At the ends of the text.
+        let raw = &text[cell.clone()];
+        let mut eight = [[0; 8]; 2];
+        let some = length.min(8);
+        eight[0][..some].copy_from_slice(&raw[..some]);
+        eight[1][..some].copy_from_slice(&raw[length - some..]);
+        let [first, last] = eight.map(u64::from_le_bytes);
         Fingerprint { first, last, length }
     }
 
@@ -163,7 +212,19 @@ mod tests {
         fn codes_tell_cells_apart(
             cells in prop::collection::vec("[ab]{0,3}|a{3}[ab]{0,2}a{3}|[ab]{15,20}|a{9}[abc]{3}a{9}|NA", 0..400),
         ) {
-            let found = Dictionary::of(cells.iter().map(String::as_bytes), cells.len());
+            let found = Dictionary::of(cells.iter().map(String::as_bytes));
+            // As they stand in a text.
+            let text = cells.concat();
+            let mut end = 0;
+            let places = cells.iter().map(|cell| {
+                end += cell.len();
+                end - cell.len()..end
+            });
+            let mut growing = Growing::with_capacity(cells.len());
+            growing.extend(text.as_bytes(), places);
+            let in_text = growing.finish();
+            prop_assert_eq!(&in_text.codes, &found.codes);
+            prop_assert_eq!(&in_text.first_rows, &found.first_rows);
             let mut codes: HashMap<&str, u32> = HashMap::new();
             let mut first_rows = Vec::new();
             let expected: Vec<u32> = cells.iter().enumerate().map(|(row, cell)| {

@@ -54,9 +54,16 @@ impl Labels {
             Values::Text(text) => {
                 let codes: &[u32] = &text.codes;
                 let mut present = vec![false; text.levels.len()];
-                for &row in rows {
-                    if let Some(p) = present.get_mut(codes[row as usize] as usize) {
-                        *p = true;
+                // In most tables, a part of the rows has all levels.
+                const SOME: usize = 1 << 12;
+                for rows in rows.chunks(SOME) {
+                    for &row in rows {
+                        if let Some(p) = present.get_mut(codes[row as usize] as usize) {
+                            *p = true;
+                        }
+                    }
+                    if !present.contains(&false) {
+                        break;
                     }
                 }
                 let names = text.levels.iter().zip(present).filter(|(_, present)| *present);

@@ -7,6 +7,7 @@ use super::date;
 use super::lines::{Lines, Place};
 use super::read::{Input, ReadOptions, failed};
 use crate::diag::{Code, Diagnostic, Diagnostics};
+use rayon::prelude::*;
 use std::io::Read;
 use std::ops::Range;
 use std::path::Path;
@@ -168,17 +169,44 @@ impl Values {
         }
     }
 
-    /// How many of these rows' cells are missing.
+    /// How many of these rows' cells are missing; the rows ascend.
     pub(crate) fn missing_in(&self, rows: &[u32]) -> usize {
+        fn count<T: Copy>(cells: &[T], rows: &[u32], is_missing: impl Fn(T) -> bool) -> usize {
+            let count = |cell: T| usize::from(is_missing(cell));
+            match span(rows) {
+                Some(span) => cells[span].iter().map(|&cell| count(cell)).sum(),
+                None => rows.iter().map(|&row| count(cells[row as usize])).sum(),
+            }
+        }
         match self {
-            Values::Numbers(cells) | Values::Dates(cells) => {
-                let cells: &[f64] = cells;
-                rows.iter().map(|&row| usize::from(cells[row as usize].is_nan())).sum()
-            }
-            Values::Text(text) => {
-                let codes: &[u32] = &text.codes;
-                rows.iter().map(|&row| usize::from(codes[row as usize] == Text::MISSING)).sum()
-            }
+            Values::Numbers(cells) | Values::Dates(cells) => count(cells, rows, f64::is_nan),
+            Values::Text(text) => count(&text.codes, rows, |code| code == Text::MISSING),
+        }
+    }
+
+    /// Takes out the rows whose cells are missing; how many were kept before.
+    pub(crate) fn drop_missing(&self, keep: &mut [bool]) -> usize {
+        fn drop<T: Copy + Sync>(
+            cells: &[T],
+            keep: &mut [bool],
+            is_missing: impl Fn(T) -> bool + Sync,
+        ) -> usize {
+            const ROWS: usize = 1 << 14;
+            let parts = keep.par_chunks_mut(ROWS).zip(cells.par_chunks(ROWS));
+            let dropped = parts.map(|(keep, cells)| {
+                let mut dropped = 0;
+                for (keep, &cell) in keep.iter_mut().zip(cells) {
+                    let drops = *keep & is_missing(cell);
+                    *keep &= !drops;
+                    dropped += usize::from(drops);
+                }
+                dropped
+            });
+            dropped.sum()
+        }
+        match self {
+            Values::Numbers(cells) | Values::Dates(cells) => drop(cells, keep, f64::is_nan),
+            Values::Text(text) => drop(&text.codes, keep, |code| code == Text::MISSING),
         }
     }
 

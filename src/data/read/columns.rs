@@ -308,5 +308,5 @@ fn without_zone(array: &Arc<dyn Array>) -> Arc<dyn Array> {
 
 fn text<'a>(rows: usize, cell: impl Fn(usize) -> &'a str) -> Values {
     let cells = (0..rows).map(|row| cell(row).as_bytes());
-    Values::Text(Dictionary::of(cells, rows).into_text(cell))
+    Values::Text(Dictionary::of(cells).into_text(cell))
 }
