@@ -98,6 +98,29 @@ impl<'a> RangeSlice<'a> {
         RangeSlice { starts: &self.starts[first..], ends: &self.ends[first..] }
     }
 
+    /// The starts and the ends of those in the places `first`, `first + step` and so
+    /// on, if there are so many.
+    #[inline(always)]
+    pub(crate) fn strided<const N: usize>(
+        self,
+        first: usize,
+        step: usize,
+    ) -> Option<([u32; N], [u32; N])> {
+        let last = first.checked_add(step.checked_mul(N - 1)?)?;
+        if last >= self.starts.len().min(self.ends.len()) {
+            return None;
+        }
+        let (mut starts, mut ends) = ([0; N], [0; N]);
+        for i in 0..N {
+            // SAFETY: first + i * step is at most `last`, which is a place of both.
+            unsafe {
+                starts[i] = *self.starts.get_unchecked(first + i * step);
+                ends[i] = *self.ends.get_unchecked(first + i * step);
+            }
+        }
+        Some((starts, ends))
+    }
+
     /// Every so many of them, from the first on.
     #[inline]
     pub fn step_by(self, step: usize) -> impl Iterator<Item = Range<usize>> + 'a {

@@ -70,9 +70,14 @@ pub fn plain_numbers(
     let had = numbers.len();
     #[cfg(target_arch = "x86_64")]
     if std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("bmi1") {
-        // SAFETY: the CPU has what the function is compiled for, as was just
-        // checked.
-        unsafe { x86::plain_numbers(text, cells, step, numbers) };
+        if x86::has_avx512() {
+            // SAFETY: the CPU has what the function is compiled for, as was just
+            // checked.
+            unsafe { x86::plain_numbers_by_eight(text, cells, step, numbers) };
+        } else {
+            // SAFETY: as above.
+            unsafe { x86::plain_numbers(text, cells, step, numbers) };
+        }
         return numbers.len() - had;
     }
     for Range { start, end } in cells.step_by(step) {
@@ -299,6 +304,161 @@ mod x86 {
             at += step;
         }
         apart.append_to(numbers, n);
+    }
+
+    /// Whether the CPU has what eight numbers at once are compiled for.
+    pub(super) fn has_avx512() -> bool {
+        std::is_x86_feature_detected!("avx512bw")
+            && std::is_x86_feature_detected!("avx512cd")
+            && std::is_x86_feature_detected!("avx512dq")
+            && std::is_x86_feature_detected!("avx512vl")
+    }
+
+    /// As [`plain_numbers`], eight at once.
+    #[target_feature(enable = "avx2,bmi1,avx512f,avx512bw,avx512cd,avx512dq,avx512vl")]
+    pub(super) fn plain_numbers_by_eight(
+        text: &[u8],
+        cells: RangeSlice<'_>,
+        step: usize,
+        numbers: &mut Vec<f64>,
+    ) {
+        let mut at = 0;
+        while at < cells.len() {
+            let end = at.saturating_add(8 * step).min(cells.len());
+            match eight(text, cells, at, step) {
+                Some(eight) => {
+                    let mut values = [0.0; 8];
+                    // SAFETY: room for eight values.
+                    unsafe { _mm512_storeu_pd(values.as_mut_ptr(), eight) };
+                    numbers.extend_from_slice(&values);
+                }
+                None => {
+                    let cells = cells.slice(at..end);
+                    let had = numbers.len();
+                    plain_numbers(text, cells, step, numbers);
+                    if numbers.len() - had < cells.len().div_ceil(step) {
+                        return;
+                    }
+                }
+            }
+            at = end;
+        }
+    }
+
+    /// The numbers in the cells `at`, `at + step` and so on, where all eight are
+    /// there, are plain, and have at most fifteen bytes.
+    #[inline]
+    #[target_feature(enable = "avx2,bmi1,avx512f,avx512bw,avx512cd,avx512dq,avx512vl")]
+    fn eight(text: &[u8], cells: RangeSlice<'_>, at: usize, step: usize) -> Option<__m512d> {
+        let (starts, ends) = cells.strided::<8>(at, step)?;
+        let (mut lengths, mut too_long, mut outside) = ([0; 8], 0, 0);
+        for i in 0..8 {
+            let end = ends[i] as usize;
+            lengths[i] = end.wrapping_sub(starts[i] as usize);
+            too_long |= lengths[i].wrapping_sub(1);
+            // Negative where the end is too near the text's start or behind its end.
+            outside |= end.wrapping_sub(16) | text.len().wrapping_sub(end);
+        }
+        if too_long >= 16 || (outside as isize) < 0 {
+            return None;
+        }
+        // SAFETY: for each of the cells, the text has sixteen bytes before the end,
+        // and its length is 1 to 16: both were checked above, for all at once. A
+        // mask is sixteen bytes from that on, of 32.
+        let (bytes, masks) = unsafe {
+            let bytes = |i: usize| &*text.as_ptr().add(ends[i] as usize - 16).cast();
+            let mask = |i: usize| &*LAST.as_ptr().add(lengths[i]).cast();
+            (
+                [
+                    each(bytes(0), bytes(1), bytes(2), bytes(3)),
+                    each(bytes(4), bytes(5), bytes(6), bytes(7)),
+                ],
+                [
+                    each(mask(0), mask(1), mask(2), mask(3)),
+                    each(mask(4), mask(5), mask(6), mask(7)),
+                ],
+            )
+        };
+        let a = four(bytes[0], masks[0]);
+        let b = four(bytes[1], masks[1]);
+        if a.wrong | b.wrong != 0 {
+            return None;
+        }
+        // Fours of digits to eights: of each number the first and the last eight.
+        let ten_thousands = _mm512_set1_epi32(0x0001_2710);
+        let eights = _mm512_madd_epi16(_mm512_packus_epi32(a.fours, b.fours), ten_thousands);
+        // All of the first eights, then all of the last.
+        let order = _mm512_setr_epi32(0, 4, 8, 12, 2, 6, 10, 14, 1, 5, 9, 13, 3, 7, 11, 15);
+        let eights = _mm512_permutexvar_epi32(order, eights);
+        let first = _mm512_cvtepi32_pd(_mm512_castsi512_si256(eights));
+        let last = _mm512_cvtepi32_pd(_mm512_extracti64x4_epi64::<1>(eights));
+        // Exact, as there are at most fifteen digits.
+        let whole = _mm512_add_pd(_mm512_mul_pd(first, _mm512_set1_pd(1e8)), last);
+        // 48 zeros are before the bit of a point in the last place, 63 in the first,
+        // and 64 where there is none: modulo 16, the digits behind it.
+        let points = _mm_set_epi64x(b.points as i64, a.points as i64);
+        let decimals = _mm512_lzcnt_epi64(_mm512_cvtepu16_epi64(points));
+        // SAFETY: two references to eight values each.
+        let (low, high) = unsafe {
+            (_mm512_loadu_pd(POWERS[..8].as_ptr()), _mm512_loadu_pd(POWERS[8..16].as_ptr()))
+        };
+        let divisors = _mm512_permutex2var_pd(low, decimals, high);
+        let magnitudes = _mm512_castpd_si512(_mm512_div_pd(whole, divisors));
+        let signs = _mm_set_epi64x(b.signs as i64, a.signs as i64);
+        let negative = _mm_test_epi16_mask(signs, signs);
+        let sign = _mm512_set1_epi64(i64::MIN);
+        Some(_mm512_castsi512_pd(_mm512_mask_xor_epi64(magnitudes, negative, magnitudes, sign)))
+    }
+
+    /// Four numbers, taken apart.
+    struct Four {
+        /// Sixteen digits of each as four numbers below 10,000.
+        fours: __m512i,
+        /// Where points and signs are, a bit a byte.
+        points: u64,
+        signs: u64,
+        /// 0 where all are plain numbers.
+        wrong: u64,
+    }
+
+    /// The numbers at the ends of sixteen bytes each; `cells` says which bytes are
+    /// theirs, one to sixteen.
+    #[inline]
+    #[target_feature(enable = "avx2,bmi1,avx512f,avx512bw,avx512cd,avx512dq,avx512vl")]
+    fn four(bytes: __m512i, cells: __m512i) -> Four {
+        let digits = _mm512_and_si512(_mm512_xor_si512(bytes, _mm512_set1_epi8(0x30)), cells);
+        let minus = _mm512_set1_epi8((b'-' ^ b'0') as i8);
+        let signs = _mm512_cmpeq_epi8_mask(digits, minus);
+        let points = _mm512_cmpeq_epi8_mask(digits, _mm512_set1_epi8((b'.' ^ b'0') as i8));
+        let digits = _mm512_maskz_mov_epi8(!signs, digits);
+        // What is before a point moves over it.
+        let up_to = _mm512_movm_epi8(points);
+        let up_to = _mm512_or_si512(up_to, _mm512_bsrli_epi128::<1>(up_to));
+        let up_to = _mm512_or_si512(up_to, _mm512_bsrli_epi128::<2>(up_to));
+        let up_to = _mm512_or_si512(up_to, _mm512_bsrli_epi128::<4>(up_to));
+        let up_to = _mm512_or_si512(up_to, _mm512_bsrli_epi128::<8>(up_to));
+        let moved = _mm512_bslli_epi128::<1>(digits);
+        // Bits of `moved` where those of `up_to` are 1.
+        let digits = _mm512_ternarylogic_epi64::<0xca>(up_to, moved, digits);
+        let no_digits = _mm512_cmpgt_epu8_mask(digits, _mm512_set1_epi8(9));
+        let cells = _mm512_movepi8_mask(cells);
+        // A sign stands first; of sixteen bytes, the first is not found to be that.
+        let misplaced = signs & (!cells | cells << 1);
+        // A sign, a point, or both are no number without a digit.
+        let digits_there = _mm_cvtsi64_si128((cells & !(signs | points)) as i64);
+        let without = _mm_cmpeq_epi16(digits_there, _mm_setzero_si128());
+        let wrong = no_digits | misplaced | _mm_cvtsi128_si64(without) as u64;
+        let tens = _mm512_set1_epi16(0x010a);
+        let hundreds = _mm512_set1_epi32(0x0001_0064);
+        let fours = _mm512_madd_epi16(_mm512_maddubs_epi16(digits, tens), hundreds);
+        Four { fours, points, signs, wrong }
+    }
+
+    /// Sixteen bytes in each quarter of a register.
+    #[inline]
+    #[target_feature(enable = "avx2,avx512f")]
+    fn each(a: &[u8; 16], b: &[u8; 16], c: &[u8; 16], d: &[u8; 16]) -> __m512i {
+        _mm512_inserti64x4::<1>(_mm512_castsi256_si512(both(a, b)), both(c, d))
     }
 
     /// A cell's last sixteen bytes in the text, and its length; where the cell has
