@@ -257,9 +257,7 @@ mod x86 {
                 let digits = _mm256_permutevar8x32_epi32(digits, first_then_last);
                 let first = _mm256_cvtepi32_pd(_mm256_castsi256_si128(digits));
                 let last = _mm256_cvtepi32_pd(_mm256_extracti128_si256::<1>(digits));
-                // 10^8 is a multiple of 2^8, so that its multiples up to 2^61 are
-                // exact, and so are sums of fifteen digits, as with a point there
-                // are at most. Without one, nothing is rounded but the sum.
+                // Exact, as there are at most fifteen digits.
                 let whole = _mm256_add_pd(_mm256_mul_pd(first, _mm256_set1_pd(1e8)), last);
                 // SAFETY: a reference to four values.
                 let divisors = unsafe { _mm256_loadu_pd(divisors.as_ptr()) };
@@ -346,7 +344,7 @@ mod x86 {
     }
 
     /// The numbers in the cells `at`, `at + step` and so on, where all eight are
-    /// there, are plain, and have at most fifteen bytes.
+    /// there, are plain, and have at most fifteen digits and sixteen bytes.
     #[inline]
     #[target_feature(enable = "avx2,bmi1,avx512f,avx512bw,avx512cd,avx512dq,avx512vl")]
     fn eight(text: &[u8], cells: RangeSlice<'_>, at: usize, step: usize) -> Option<__m512d> {
@@ -444,10 +442,12 @@ mod x86 {
         let cells = _mm512_movepi8_mask(cells);
         // A sign stands first; of sixteen bytes, the first is not found to be that.
         let misplaced = signs & (!cells | cells << 1);
-        // A sign, a point, or both are no number without a digit.
-        let digits_there = _mm_cvtsi64_si128((cells & !(signs | points)) as i64);
-        let without = _mm_cmpeq_epi16(digits_there, _mm_setzero_si128());
-        let wrong = no_digits | misplaced | _mm_cvtsi128_si64(without) as u64;
+        // A sign, a point, or both are no number without a digit, and sixteen digits
+        // are one too many.
+        let there = _mm_cvtsi64_si128((cells & !(signs | points)) as i64);
+        let none = _mm_cmpeq_epi16(there, _mm_setzero_si128());
+        let none_or_all = _mm_or_si128(none, _mm_cmpeq_epi16(there, _mm_set1_epi16(-1)));
+        let wrong = no_digits | misplaced | _mm_cvtsi128_si64(none_or_all) as u64;
         let tens = _mm512_set1_epi16(0x010a);
         let hundreds = _mm512_set1_epi32(0x0001_0064);
         let fours = _mm512_madd_epi16(_mm512_maddubs_epi16(digits, tens), hundreds);
@@ -481,8 +481,8 @@ mod x86 {
         LAST[length..].first_chunk().expect("sixteen of thirty-two")
     }
 
-    /// The numbers in two cells, where both are plain and have at most sixteen
-    /// bytes: the digits, and what to divide them by.
+    /// The numbers in two cells, where both are plain and have at most fifteen
+    /// digits and sixteen bytes: the digits, and what to divide them by.
     // Closures would not be compiled for AVX2 with it.
     #[inline]
     #[target_feature(enable = "avx2,bmi1")]
@@ -505,10 +505,12 @@ mod x86 {
         // At most sixteen, which is that of no point.
         let a_point = (points as u32 | 1 << 16).trailing_zeros() as usize;
         let b_point = (points as u32 >> 16 | 1 << 16).trailing_zeros() as usize;
-        // A sign alone is no number, nor is a point, which stands last, at 15. All
-        // others give more; a branch on the length alone would be unforeseeable.
+        // A sign alone is no number, nor is a point, which stands last, at 15: they
+        // give 16 and 17 here, and sixteen digits, which are one too many, 48. All
+        // others are between. A branch on the length alone would be unforeseeable.
         let (a_bytes, b_bytes) = (2 * (a_length - a_negative), 2 * (b_length - b_negative));
-        if a_bytes + a_point <= 17 || b_bytes + b_point <= 17 {
+        let fits = |sum: usize| sum.wrapping_sub(18) < 30;
+        if !fits(a_bytes + a_point) || !fits(b_bytes + b_point) {
             return None;
         }
         let over = both(OVER_THE_POINT.get(a_point)?, OVER_THE_POINT.get(b_point)?);
@@ -576,6 +578,54 @@ mod tests {
             prop_assert_eq!(n, if alone.is_some() { 3 } else { 0 });
             prop_assert_eq!(numbers.len(), n + 1);
             prop_assert!(numbers[1..].iter().all(|number| Some(number.to_bits()) == alone));
+        }
+
+        /// Many of them, as every way takes them.
+        #[test]
+        fn numbers_of_a_column_are_those_of_its_cells(
+            cells in prop::collection::vec(
+                prop_oneof![
+                    30 => "-?[0-9]{1,8}(\\.[0-9]{0,6})?",
+                    1 => "-?[0-9]{0,18}(\\.[0-9]{0,18})?",
+                    1 => "[-0-9.,e+/:;]{0,18}",
+                ],
+                0..80,
+            ),
+            before in "[0-9]{0,20}",
+            step in 1usize..4,
+        ) {
+            let mut text = before;
+            let mut ranges = Ranges::default();
+            for (i, cell) in cells.iter().enumerate() {
+                if i > 0 {
+                    (1..step).for_each(|_| ranges.push(u32::MAX, 0));
+                }
+                ranges.push(text.len() as u32, (text.len() + cell.len()) as u32);
+                text += cell;
+                text += ",";
+            }
+            let mut at = 0;
+            loop {
+                let alone = cells[at..].iter().map_while(|cell| plain_number(cell.as_bytes()));
+                let alone: Vec<u64> = alone.map(f64::to_bits).collect();
+                let of_rest = ranges.as_slice().skip((at * step).min(ranges.len()));
+                let mut numbers = Vec::new();
+                let n = plain_numbers(text.as_bytes(), of_rest, step, &mut numbers);
+                prop_assert_eq!(n, alone.len());
+                prop_assert_eq!(numbers.into_iter().map(f64::to_bits).collect::<Vec<_>>(), alone);
+                #[cfg(target_arch = "x86_64")]
+                if std::is_x86_feature_detected!("avx2") {
+                    let mut again = Vec::new();
+                    // SAFETY: the CPU has what the function is compiled for, as was
+                    // just checked, and all of these have BMI.
+                    unsafe { x86::plain_numbers(text.as_bytes(), of_rest, step, &mut again) };
+                    prop_assert_eq!(again.len(), n);
+                }
+                at += n + 1;
+                if at >= cells.len() {
+                    break;
+                }
+            }
         }
     }
 }
