@@ -5,7 +5,7 @@
 
 /// Values are dealt out to so many lanes in turn: sums of their own need not
 /// wait for each other.
-pub const LANES: usize = 4;
+pub const LANES: usize = 8;
 
 /// A function that is compiled twice: as it is, and for AVX2.
 macro_rules! compiled_for_avx2 {

@@ -206,14 +206,14 @@ struct Sample {
     values: Vec<f64>,
 }
 
-/// A sample of about this size leaves one in thirty of the values between two
-/// of its own that are sure to have a quantile between them.
-const SAMPLE: usize = 1 << 14;
-
 impl Sample {
     fn new<F: Fn(usize) -> f64>(numbers: &Numbers<'_, F>) -> Sample {
-        let step = (numbers.n / SAMPLE).max(1);
-        let sample = (0..numbers.n).step_by(step).map(&numbers.value);
+        // What lies between two values of a sample that are sure to have a quantile
+        // between them is kept and sorted, too: it is the less, the larger the sample
+        // is, and both cost about the same where the sample has n to the power of ⅔.
+        let size = (numbers.n as f64).cbrt().powi(2) as usize;
+        let step = numbers.n / size.max(1 << 10);
+        let sample = (0..numbers.n).step_by(step.max(1)).map(&numbers.value);
         Sample { values: sample.filter(|x| x.is_finite()).collect() }
     }
 

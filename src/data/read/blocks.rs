@@ -47,7 +47,7 @@ pub(crate) const BLOCK: usize = 256 << 10;
 const LONGEST: usize = 64 << 20;
 
 /// Blocks that are read ahead.
-const AHEAD: usize = 4;
+const AHEAD: usize = 16;
 
 /// The blocks of a text, in its order.
 pub(crate) struct Blocks {
