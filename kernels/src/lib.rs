@@ -13,9 +13,9 @@
 //!   bound; the family's one list makes it known to everybody else.
 //! - [`gemm`]: the three matrix products of a dense layer; [`gather`]: what
 //!   takes their place where inputs are categories.
-//! - [`bytes`], [`numbers`], [`columns`], [`map`]: finding the delimiters of a
-//!   text, reading its numbers; statistics and scaling of columns; memory for what
-//!   is read.
+//! - [`bytes`], [`numbers`], [`texts`], [`columns`], [`map`]: finding the
+//!   delimiters of a text, reading its numbers, telling its words apart; statistics
+//!   and scaling of columns; memory for what is read.
 //! - [`single`], [`small`]: whole networks in one call, for single rows and for
 //!   networks of a few neurons.
 //! - [`table`]: every operation under every instruction set, with its oracle
@@ -44,4 +44,5 @@ pub mod simd;
 pub mod single;
 pub mod small;
 pub mod table;
+pub mod texts;
 pub mod unary;

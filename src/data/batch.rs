@@ -72,7 +72,7 @@ impl<'a> TextColumn<'a> {
 
     /// Adds the cells to a dictionary.
     pub(crate) fn add_to(self, dictionary: &mut Growing<'a>) {
-        dictionary.extend(self.bytes, self.own_ranges().step_by(self.fields));
+        dictionary.extend(self.bytes, self.own_ranges(), self.fields);
     }
 
     /// Appends the numbers of the first rows, up to one whose cell is no plain

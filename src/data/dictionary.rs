@@ -6,8 +6,9 @@ use super::table::Text;
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
+use mlpc_kernels::bytes::RangeSlice;
+use mlpc_kernels::texts::Recent;
 use std::hash::BuildHasher;
-use std::ops::Range;
 
 /// Text by level: the levels are the cells of these rows of the batch.
 #[derive(Default)]
@@ -39,30 +40,34 @@ impl<'a> Growing<'a> {
         }
     }
 
-    /// Adds the cells in these ranges of a text.
-    pub(crate) fn extend(&mut self, text: &'a [u8], cells: impl Iterator<Item = Range<usize>>) {
-        for cell in cells {
-            let print = Fingerprint::within(text, &cell);
-            let raw = &text[cell];
-            let code = match self.recent.get(print) {
-                Some(code) if print.is_whole() || self.levels.get(code as usize) == Some(&raw) => {
-                    code
-                }
-                _ => self.look_up(print, raw),
-            };
+    /// Adds the cells 0, `step`, 2 · `step` and so on, each the range of its bytes in
+    /// a text.
+    pub(crate) fn extend(&mut self, text: &'a [u8], mut cells: RangeSlice<'_>, step: usize) {
+        loop {
+            let known = self.recent.codes(text, cells, step, &mut self.dictionary.codes);
+            let Some(new) = cells.get(known * step) else { return };
+            let code = self.look_up(&text[new.clone()]);
+            self.recent.remember(text, new, code);
             self.dictionary.codes.push(code);
+            cells = cells.skip(cells.len().min((known + 1) * step));
         }
     }
 
+    /// Adds a cell.
+    fn push(&mut self, cell: &'a [u8]) {
+        let code = self.look_up(cell);
+        self.dictionary.codes.push(code);
+    }
+
     /// The code of a cell that has not come up a moment ago.
-    fn look_up(&mut self, print: Fingerprint, raw: &'a [u8]) -> u32 {
-        let Growing { hasher, known, levels, recent, dictionary } = self;
+    fn look_up(&mut self, raw: &'a [u8]) -> u32 {
+        let Growing { hasher, known, levels, dictionary, .. } = self;
         let entry = known.entry(
             hasher.hash_one(raw),
             |&code| levels[code as usize] == raw,
             |&code| hasher.hash_one(levels[code as usize]),
         );
-        let code = match entry {
+        match entry {
             Entry::Occupied(found) => *found.get(),
             // A missing cell stays out of the dictionary.
             Entry::Vacant(_) if cell::is_missing(raw.trim_ascii()) => Text::MISSING,
@@ -73,9 +78,7 @@ impl<'a> Growing<'a> {
                 dictionary.first_rows.push(dictionary.codes.len() as u32);
                 code
             }
-        };
-        recent.put(print, code);
-        code
+        }
     }
 
     /// The dictionary of all cells.
@@ -88,7 +91,7 @@ impl Dictionary {
     /// Of cells that do not stand in one text.
     pub(crate) fn of<'a>(cells: impl ExactSizeIterator<Item = &'a [u8]>) -> Dictionary {
         let mut growing = Growing::with_capacity(cells.len());
-        cells.for_each(|cell| growing.extend(cell, std::iter::once(0..cell.len())));
+        cells.for_each(|cell| growing.push(cell));
         growing.finish()
     }
 
@@ -121,88 +124,10 @@ impl Dictionary {
     }
 }
 
-/// The first and the last eight bytes of a cell, and its length: all of it,
-/// where it has sixteen bytes at the most.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-struct Fingerprint {
-    first: u64,
-    last: u64,
-    length: usize,
-}
-
-impl Fingerprint {
-    /// Of a cell in a text.
-    #[inline]
-    fn within(text: &[u8], cell: &Range<usize>) -> Fingerprint {
-        /// What keeps the first so many bytes.
-        const FIRST: [u64; 9] = {
-            let mut masks = [u64::MAX; 9];
-            let mut i = 0;
-            while i < 8 {
-                masks[i] = (1 << (8 * i)) - 1;
-                i += 1;
-            }
-            masks
-        };
-        let length = cell.len();
-        let first = text.get(cell.start..).and_then(|text| text.first_chunk());
-        let last = text.get(..cell.end).and_then(|text| text.last_chunk());
-        if let (Some(first), Some(last)) = (first, last) {
-            // Lengths follow no pattern: no branch looks at them.
-            let some = length.min(8);
-            let last = u64::from_le_bytes(*last).wrapping_shr(64 - 8 * some as u32);
-            let first = u64::from_le_bytes(*first);
-            return Fingerprint { first: first & FIRST[some], last: last & FIRST[some], length };
-        }
-        // At the ends of the text.
-        let raw = &text[cell.clone()];
-        let mut eight = [[0; 8]; 2];
-        let some = length.min(8);
-        eight[0][..some].copy_from_slice(&raw[..some]);
-        eight[1][..some].copy_from_slice(&raw[length - some..]);
-        let [first, last] = eight.map(u64::from_le_bytes);
-        Fingerprint { first, last, length }
-    }
-
-    fn is_whole(self) -> bool {
-        self.length <= 16
-    }
-}
-
-/// The codes of cells that came up a moment ago, by their fingerprints: tables
-/// have few levels, and few of them make most of the cells.
-struct Recent([(Fingerprint, u32); Recent::SLOTS]);
-
-impl Recent {
-    const SLOTS: usize = 256;
-
-    /// The length is that of no cell.
-    fn new() -> Recent {
-        let none = Fingerprint { length: usize::MAX, ..Fingerprint::default() };
-        Recent([(none, 0); Recent::SLOTS])
-    }
-
-    #[inline]
-    fn slot(print: Fingerprint) -> usize {
-        // Fibonacci hashing (Knuth, TAOCP 3, 6.4): the high bits of a product.
-        let mixed = print.first ^ print.last.rotate_left(23) ^ (print.length as u64) << 56;
-        (mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as usize
-    }
-
-    #[inline]
-    fn get(&self, print: Fingerprint) -> Option<u32> {
-        let (known, code) = self.0[Recent::slot(print)];
-        (known == print).then_some(code)
-    }
-
-    fn put(&mut self, print: Fingerprint, code: u32) {
-        self.0[Recent::slot(print)] = (print, code);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use mlpc_kernels::bytes::Ranges;
     use proptest::prelude::*;
     use std::collections::HashMap;
 
@@ -210,18 +135,18 @@ mod tests {
         /// Equal cells share a code, and others do not, however alike.
         #[test]
         fn codes_tell_cells_apart(
-            cells in prop::collection::vec("[ab]{0,3}|a{3}[ab]{0,2}a{3}|[ab]{15,20}|a{9}[abc]{3}a{9}|NA", 0..400),
+            cells in prop::collection::vec("[ab]{0,3}|a{3}[ab]{0,2}a{3}|[ab]{7,9}|[ab]{15,17}|[ab]{23,26}|a{17}[abc]{3}a{9}|NA", 0..400),
         ) {
             let found = Dictionary::of(cells.iter().map(String::as_bytes));
             // As they stand in a text.
             let text = cells.concat();
-            let mut end = 0;
-            let places = cells.iter().map(|cell| {
-                end += cell.len();
-                end - cell.len()..end
-            });
+            let (mut ranges, mut end) = (Ranges::default(), 0);
+            for cell in &cells {
+                ranges.push(end, end + cell.len() as u32);
+                end += cell.len() as u32;
+            }
             let mut growing = Growing::with_capacity(cells.len());
-            growing.extend(text.as_bytes(), places);
+            growing.extend(text.as_bytes(), ranges.as_slice(), 1);
             let in_text = growing.finish();
             prop_assert_eq!(&in_text.codes, &found.codes);
             prop_assert_eq!(&in_text.first_rows, &found.first_rows);
