@@ -472,7 +472,7 @@ fn parse(scanned: Scanned, kinds: &[Kind]) -> Parsed {
     // A few rows at a time: their bytes and places stay in the first-level cache
     // until the last column has read them.
     const CELLS: usize = 1024;
-    let some = (CELLS / batch.width().max(1)).next_multiple_of(8);
+    let some = (CELLS / batch.width().max(1)).max(1).next_multiple_of(8);
     for start in (0..rows).step_by(some) {
         let part = start..rows.min(start + some);
         for (cells, growing) in columns.iter_mut().flatten() {
