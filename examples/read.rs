@@ -13,6 +13,10 @@ use mlpc::data::{Dataset, Input, ReadOptions, Table};
 use std::error::Error;
 use std::time::Instant;
 
+/// The one of the program.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const RUNS: usize = 5;
 
 fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
