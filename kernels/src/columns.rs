@@ -54,21 +54,32 @@ impl Moments {
     pub fn add(&mut self, values: &[f64], shift: f64) {
         #[inline(always)]
         fn add(moments: &mut Moments, values: &[f64], shift: f64) {
-            // Copies stay in registers.
-            let Moments { mut sums, mut squares, mut lows, mut highs } = *moments;
-            by_lanes(values, |lane, x| {
-                let apart = x - shift;
-                sums[lane] += apart;
-                squares[lane] += apart * apart;
-                lows[lane] = if x < lows[lane] { x } else { lows[lane] };
-                highs[lane] = if x > highs[lane] { x } else { highs[lane] };
-            });
-            *moments = Moments { sums, squares, lows, highs };
+            // A copy stays in registers.
+            let mut found = *moments;
+            let (parts, rest) = values.as_chunks::<LANES>();
+            for part in parts {
+                for (lane, &x) in part.iter().enumerate() {
+                    found.add_one(lane, x, shift);
+                }
+            }
+            for (lane, &x) in rest.iter().enumerate() {
+                found.add_one(lane, x, shift);
+            }
+            *moments = found;
         }
         fn dispatched(moments: &mut Moments, values: &[f64], shift: f64) {
             compiled_for_avx2!(add(moments: &mut Moments, values: &[f64], shift: f64))
         }
         dispatched(self, values, shift);
+    }
+
+    #[inline(always)]
+    fn add_one(&mut self, lane: usize, x: f64, shift: f64) {
+        let apart = x - shift;
+        self.sums[lane] += apart;
+        self.squares[lane] += apart * apart;
+        self.lows[lane] = if x < self.lows[lane] { x } else { self.lows[lane] };
+        self.highs[lane] = if x > self.highs[lane] { x } else { self.highs[lane] };
     }
 }
 
@@ -78,20 +89,16 @@ pub fn all_finite(values: &[f64]) -> bool {
     fn sum_of_zeros(values: &[f64]) -> bool {
         // Infinity times 0 is NaN, too.
         let mut zeros = [0.0; LANES];
-        by_lanes(values, |lane, x| zeros[lane] += 0.0 * x);
+        let (parts, rest) = values.as_chunks::<LANES>();
+        for part in parts {
+            for lane in 0..LANES {
+                zeros[lane] += 0.0 * part[lane];
+            }
+        }
+        zeros[0] += rest.iter().map(|x| 0.0 * x).sum::<f64>();
         zeros.iter().sum::<f64>() == 0.0
     }
     compiled_for_avx2!(sum_of_zeros(values: &[f64]) -> bool)
-}
-
-/// Deals values out to the lanes, in turn.
-#[inline(always)]
-fn by_lanes(values: &[f64], mut add: impl FnMut(usize, f64)) {
-    let (parts, rest) = values.as_chunks::<LANES>();
-    for part in parts {
-        part.iter().enumerate().for_each(|(lane, &x)| add(lane, x));
-    }
-    rest.iter().enumerate().for_each(|(lane, &x)| add(lane, x));
 }
 
 /// Appends the values between two others, exclusively, to `between`, in order.
@@ -158,9 +165,14 @@ impl Scaling {
             let mut places = scaled.chunks_mut(stride);
             let (parts, rest) = values.as_chunks::<SOME>();
             for part in parts {
-                let part = part.map(|x| scaling.of(x));
-                part.iter().zip(&mut zeros).for_each(|(x, zero)| *zero += 0.0 * x);
-                part.iter().zip(&mut places).for_each(|(x, place)| place[0] = *x);
+                let mut numbers = [0.0; SOME];
+                for lane in 0..SOME {
+                    numbers[lane] = scaling.of(part[lane]);
+                    zeros[lane] += 0.0 * numbers[lane];
+                }
+                for (x, place) in numbers.iter().zip(&mut places) {
+                    place[0] = *x;
+                }
             }
             for (&x, place) in rest.iter().zip(places) {
                 place[0] = scaling.of(x);
