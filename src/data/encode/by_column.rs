@@ -9,6 +9,7 @@ use crate::check::model::Missing;
 use crate::data::batch::{Batch, Column, number_of};
 use crate::data::bind::Targets;
 use crate::data::cell::{self, Cell};
+use crate::data::dictionary::{Dictionary, Growing};
 use crate::data::encode::Tally;
 use crate::data::schema::{Encoding, Number};
 use crate::data::{DatePart, date_part};
@@ -70,22 +71,39 @@ impl Encoder<'_> {
                 Encoding::Category(category) => {
                     let lookup = input.lookup.as_ref().expect("every category has its lookup");
                     let unseen = &mut encoded.tally.unseen[i];
-                    let mut to = encoded.codes[input.start..].chunks_mut(categories);
-                    let mut write = |raw: &[u8]| {
-                        let missing = cell::is_missing(raw.trim_ascii());
-                        let known = if missing { None } else { lookup.get(raw) };
-                        let (code, is_unseen) = match known {
-                            Some(code) => (Some(code), false),
-                            None => category.other(missing),
-                        };
-                        *unseen += u64::from(is_unseen);
-                        if let Some(codes) = to.next() {
-                            codes[0] = code.unwrap_or(inputs::NONE);
-                        }
+                    let code = |raw: Option<&[u8]>| {
+                        let known =
+                            raw.and_then(|raw| lookup.get(raw)).map(|code| (Some(code), false));
+                        let (code, is_unseen) =
+                            known.unwrap_or_else(|| category.other(raw.is_none()));
+                        (code.unwrap_or(inputs::NONE), u64::from(is_unseen))
                     };
+                    let to = encoded.codes[input.start..].chunks_mut(categories);
                     match batch.column(at) {
-                        Column::Text(cells) => cells.cells().for_each(write),
-                        Column::Values(_) => (0..rows).for_each(|row| write(&batch.text(row, at))),
+                        // Each of the different cells is looked up once.
+                        Column::Text(cells) => {
+                            let mut growing = Growing::with_capacity(rows);
+                            cells.add_to(&mut growing);
+                            let Dictionary { codes, first_rows } = growing.finish();
+                            let levels = first_rows.iter().map(|&row| batch.text(row as usize, at));
+                            let of_levels: Vec<_> = levels.map(|raw| code(Some(&raw))).collect();
+                            let of_missing = code(None);
+                            for (to, level) in to.zip(codes) {
+                                let of_level = of_levels.get(level as usize);
+                                let &(code, is_unseen) = of_level.unwrap_or(&of_missing);
+                                to[0] = code;
+                                *unseen += is_unseen;
+                            }
+                        }
+                        Column::Values(_) => {
+                            for (row, to) in to.enumerate() {
+                                let raw = batch.text(row, at);
+                                let is_missing = cell::is_missing(raw.trim_ascii());
+                                let (code, is_unseen) = code((!is_missing).then_some(&raw));
+                                to[0] = code;
+                                *unseen += is_unseen;
+                            }
+                        }
                     }
                 }
             }
