@@ -36,28 +36,37 @@ impl Encoder<'_> {
             let mut fills = Fills { may: self.schema.missing != Missing::Error, count: 0 };
             match &column.encoding {
                 Encoding::Number { number, indicator } => {
-                    let mut to = encoded.dense[input.start..].chunks_mut(width);
-                    let mut write = |cell| {
+                    let scaling = number.scaling();
+                    let mut write = |to: &mut [f32], cell| {
                         let value = fills.value(cell)?;
-                        let features = to.next()?;
-                        features[0] = number.encode(value);
+                        to[0] = scaling.of(value);
                         if *indicator {
-                            features[1] = f32::from(u8::from(value.is_nan()));
+                            to[1] = f32::from(u8::from(value.is_nan()));
                         }
-                        features[0].is_finite().then_some(())
+                        to[0].is_finite().then_some(())
                     };
+                    let dense = &mut encoded.dense[input.start..];
                     match batch.column(at) {
-                        Column::Text(mut cells) => loop {
-                            plain.clear();
-                            let n = cells.plain_numbers(&mut plain);
-                            plain.iter().try_for_each(|&x| write(Cell::Number(x)))?;
-                            cells = cells.without_first(n);
-                            let Some(raw) = cells.cells().next() else { break };
-                            write(cell::look_closer(raw))?;
-                            cells = cells.without_first(1);
-                        },
+                        Column::Text(mut cells) => {
+                            let mut row = 0;
+                            loop {
+                                plain.clear();
+                                let n = cells.plain_numbers(&mut plain);
+                                if n > 0 && !scaling.write(&plain, &mut dense[row * width..], width)
+                                {
+                                    return None;
+                                }
+                                cells = cells.without_first(n);
+                                let Some(raw) = cells.cells().next() else { break };
+                                write(&mut dense[(row + n) * width..], cell::look_closer(raw))?;
+                                cells = cells.without_first(1);
+                                row += n + 1;
+                            }
+                        }
                         Column::Values(values) => {
-                            (0..rows).try_for_each(|row| write(number_of(values, row)))?;
+                            for (row, to) in dense.chunks_mut(width).enumerate() {
+                                write(to, number_of(values, row))?;
+                            }
                         }
                     }
                 }
