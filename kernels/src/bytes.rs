@@ -144,7 +144,21 @@ pub struct Finder<'a> {
     found: u64,
 }
 
-const BLOCK: usize = 64;
+pub(crate) const BLOCK: usize = 64;
+
+/// The block of a text that starts here; `filler` stands behind the text's end.
+#[inline(always)]
+pub(crate) fn block_at(bytes: &[u8], start: usize, filler: u8) -> [u8; BLOCK] {
+    let ahead = &bytes[start..];
+    match ahead.first_chunk::<BLOCK>() {
+        Some(block) => *block,
+        None => {
+            let mut block = [filler; BLOCK];
+            block[..ahead.len()].copy_from_slice(ahead);
+            block
+        }
+    }
+}
 
 impl<'a> Finder<'a> {
     /// A walk over the places of these two values.
@@ -186,17 +200,9 @@ impl<'a> Finder<'a> {
     /// A bit for each wanted byte of the block.
     #[inline]
     fn look(&self) -> u64 {
-        let ahead = &self.bytes[self.block..];
-        match ahead.first_chunk::<BLOCK>() {
-            Some(block) => self.compare(block),
-            None => {
-                // A byte that is not wanted fills the end.
-                let filler = (0..3).find(|byte| !self.wanted.contains(byte)).unwrap_or(3);
-                let mut block = [filler; BLOCK];
-                block[..ahead.len()].copy_from_slice(ahead);
-                self.compare(&block)
-            }
-        }
+        // A byte that is not wanted fills the end.
+        let filler = (0..3).find(|byte| !self.wanted.contains(byte)).unwrap_or(3);
+        self.compare(&block_at(self.bytes, self.block, filler))
     }
 
     #[inline]
@@ -275,10 +281,47 @@ impl Ranges {
         }
     }
 
+    /// Appends the pieces of a block that starts at `first`: they end where a bit is
+    /// set, and the first one starts at `start`. Where the next one starts.
+    #[inline(always)]
+    pub(crate) fn append_ends(&mut self, start: u32, first: u32, mut bits: u64) -> u32 {
+        let count = bits.count_ones() as usize;
+        // As many at a time as a block of short pieces has: how many they are
+        // is no pattern that a branch could follow.
+        const SOME: usize = 8;
+        let Spare { starts, ends } = self.spare();
+        starts[0].write(start);
+        let mut done = 0;
+        while done < count {
+            let ends = ends[done..done + SOME].iter_mut();
+            for (end, next) in ends.zip(&mut starts[done + 1..done + 1 + SOME]) {
+                let place = first + bits.trailing_zeros();
+                end.write(place);
+                next.write(place.wrapping_add(1));
+                bits &= bits.wrapping_sub(1);
+            }
+            done += SOME;
+        }
+        // SAFETY: `count` is at most `done`; so many ends have been written, and
+        // one start more.
+        let next = unsafe { starts[count].assume_init() };
+        // SAFETY: as above.
+        unsafe { self.take_up(count) };
+        next
+    }
+
     /// Appends what begins behind the last piece of a text, if anything.
-    fn finish(&mut self, start: u32, bytes: &[u8]) {
+    pub(crate) fn append_rest(&mut self, start: u32, bytes: &[u8]) {
         if (start as usize) < bytes.len() {
             self.push(start, bytes.len() as u32);
+        }
+    }
+
+    /// Takes the quotes off the cells that begin with one, which must end with one.
+    pub fn strip_quotes(&mut self, bytes: &[u8]) {
+        for (start, end) in self.starts.iter_mut().zip(&mut self.ends) {
+            let quoted = u32::from(bytes.get(*start as usize) == Some(&b'"'));
+            (*start, *end) = (*start + quoted, *end - quoted);
         }
     }
 }
@@ -288,32 +331,10 @@ fn append_pieces(bytes: &[u8], wanted: [u8; 2], pieces: &mut Ranges) {
     let mut finder = Finder { bytes, wanted, block: 0, found: 0 };
     let mut start = 0;
     while finder.block < bytes.len() {
-        let mut bits = finder.look();
-        let count = bits.count_ones() as usize;
-        // As many at a time as a block of short pieces has: how many they are
-        // is no pattern that a branch could follow.
-        const SOME: usize = 8;
-        let Spare { starts, ends } = pieces.spare();
-        starts[0].write(start);
-        let mut done = 0;
-        while done < count {
-            let ends = ends[done..done + SOME].iter_mut();
-            for (end, next) in ends.zip(&mut starts[done + 1..done + 1 + SOME]) {
-                let place = finder.block as u32 + bits.trailing_zeros();
-                end.write(place);
-                next.write(place.wrapping_add(1));
-                bits &= bits.wrapping_sub(1);
-            }
-            done += SOME;
-        }
-        // SAFETY: `count` is at most `done`; so many ends have been written, and
-        // one start more.
-        start = unsafe { starts[count].assume_init() };
-        // SAFETY: as above.
-        unsafe { pieces.take_up(count) };
+        start = pieces.append_ends(start, finder.block as u32, finder.look());
         finder.block += BLOCK;
     }
-    pieces.finish(start, bytes);
+    pieces.append_rest(start, bytes);
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -372,7 +393,7 @@ mod x86 {
             // SAFETY: as above.
             unsafe { pieces.take_up(count) };
         }
-        pieces.finish(start, bytes);
+        pieces.append_rest(start, bytes);
     }
 }
 

@@ -13,7 +13,7 @@
 //!   bound; the family's one list makes it known to everybody else.
 //! - [`gemm`]: the three matrix products of a dense layer; [`gather`]: what
 //!   takes their place where inputs are categories.
-//! - [`bytes`], [`numbers`], [`texts`], [`columns`], [`map`]: finding the
+//! - [`bytes`], [`quotes`], [`numbers`], [`texts`], [`columns`], [`map`]: finding the
 //!   delimiters of a text, reading its numbers, telling its words apart; statistics
 //!   and scaling of columns; memory for what is read.
 //! - [`single`], [`small`]: whole networks in one call, for single rows and for
@@ -40,6 +40,7 @@ pub mod map;
 pub mod numbers;
 pub mod optim;
 pub mod peak;
+pub mod quotes;
 pub mod simd;
 pub mod single;
 pub mod small;

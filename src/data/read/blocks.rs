@@ -8,6 +8,7 @@ use super::dialect::Dialect;
 use super::open::failed;
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use memchr::{memchr, memchr_iter, memchr2, memrchr};
+use mlpc_kernels::quotes::last_line_end;
 use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -193,6 +194,12 @@ fn read_some(reader: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
 /// The offset behind the last line end that stands outside of quotes.
 fn records_end(bytes: &[u8], dialect: Dialect) -> Option<usize> {
     let Dialect { delimiter, terminator } = dialect;
+    if memchr(b'"', bytes).is_none() {
+        return memrchr(terminator, bytes).map(|found| found + 1);
+    }
+    if let Some(last) = last_line_end(bytes, [delimiter, terminator]) {
+        return last;
+    }
     let mut last = None;
     let mut at = 0;
     loop {
