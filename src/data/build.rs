@@ -267,7 +267,7 @@ impl Pass {
             self.builders = kinds.iter().map(|&kind| Builder::new(kind)).collect();
         }
         // Enough for every thread, and a rest for those that are faster.
-        let most = 3 * rayon::current_num_threads();
+        let most = 8 * rayon::current_num_threads();
         let mut parsed = Vec::new();
         loop {
             let mut pieces = self.batches.next_pieces(most)?;
