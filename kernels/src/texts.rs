@@ -24,7 +24,7 @@ struct Slot {
 }
 
 /// The first and the last sixteen bytes of a text, 0 where it has fewer, and its
-/// length.
+/// length. The first byte of a word is its lowest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Print {
     first: [u64; 2],
@@ -57,10 +57,11 @@ const LAST: [[u64; 2]; 17] = {
 };
 
 impl Print {
-    /// Of the text between these sixteen bytes, from the first of the one to the
-    /// last of the other.
+    /// Of a text of this length that starts with the first of these bytes, as they
+    /// lie in memory, and ends with the last of those.
     #[inline(always)]
     fn new(first: [u64; 2], last: [u64; 2], length: usize) -> Print {
+        let (first, last) = (first.map(u64::from_le), last.map(u64::from_le));
         let some = length.min(16);
         let and = |[a, b]: [u64; 2], [c, d]: [u64; 2]| [a & c, b & d];
         Print { first: and(first, FIRST[some]), last: and(last, LAST[some]), length: length as u32 }
