@@ -259,9 +259,12 @@ impl<T: Pod> Sinks<T> {
             return;
         }
         let with_room: Vec<usize> = sinks.collect();
-        // Columns that start at the same place of a page would compete for the
-        // same lines of the cache.
-        let room = cells.next_multiple_of(PAGE_OF_MEMORY) + LINE / size_of::<T>();
+        // Rooms start with a line of the cache, and not all at the same place of a
+        // page, where they would compete for the same lines.
+        let line = (LINE / size_of::<T>()).max(1);
+        let page = PAGE_OF_MEMORY / size_of::<T>();
+        let room = cells.next_multiple_of(line);
+        let room = room + if room.is_multiple_of(page) { line } else { 0 };
         let all = room.checked_mul(with_room.len());
         if let Some(rooms) = all.and_then(try_zeros_in_large_pages) {
             (self.rooms, self.room) = (rooms, room);

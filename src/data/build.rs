@@ -313,6 +313,7 @@ impl Pass {
         let kind = |builder: &Builder| if builder.wrong { Kind::Passed } else { builder.kind };
         self.builders.iter().map(kind).collect()
     }
+
     /// Takes up some batches, in order.
     fn take(&mut self, parsed: Vec<Parsed>) -> Result<(), Diagnostics> {
         for Parsed { scanned, .. } in &parsed {

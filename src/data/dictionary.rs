@@ -35,7 +35,7 @@ impl<'a> Growing<'a> {
             hasher: RandomState::default(),
             known: HashTable::new(),
             levels: Vec::new(),
-            recent: Recent::new(),
+            recent: Recent::new(cells),
             dictionary: Dictionary { codes: Vec::with_capacity(cells), first_rows: Vec::new() },
         }
     }
