@@ -1,5 +1,6 @@
 //! Finding a text's delimiters, sixty-four bytes at a time.
 
+use crate::compiled::compiled_for;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 use wide::u8x16;
@@ -226,20 +227,10 @@ impl<'a> Finder<'a> {
 pub fn split_all(bytes: &[u8], ends: [u8; 2], pieces: &mut Ranges) {
     assert!(u32::try_from(bytes.len()).is_ok(), "a text of {} bytes", bytes.len());
     #[cfg(target_arch = "x86_64")]
-    if std::is_x86_feature_detected!("avx512vbmi2") && std::is_x86_feature_detected!("avx512bw") {
-        // SAFETY: the CPU has what the function is compiled for, as was just
-        // checked. (AVX-512 F is part of the others.)
-        return unsafe { x86::append_pieces(bytes, ends, pieces) };
-    }
-    #[cfg(target_arch = "x86_64")]
-    if std::is_x86_feature_detected!("bmi1") && std::is_x86_feature_detected!("popcnt") {
-        #[target_feature(enable = "bmi1,popcnt")]
-        fn compiled(bytes: &[u8], ends: [u8; 2], pieces: &mut Ranges) {
-            append_pieces(bytes, ends, pieces);
-        }
+    if x86::is_available() {
         // SAFETY: the CPU has what the function is compiled for, as was just
         // checked.
-        return unsafe { compiled(bytes, ends, pieces) };
+        return unsafe { x86::append_pieces(bytes, ends, pieces) };
     }
     append_pieces(bytes, ends, pieces);
 }
@@ -326,21 +317,31 @@ impl Ranges {
     }
 }
 
-#[inline(always)]
-fn append_pieces(bytes: &[u8], wanted: [u8; 2], pieces: &mut Ranges) {
-    let mut finder = Finder { bytes, wanted, block: 0, found: 0 };
-    let mut start = 0;
-    while finder.block < bytes.len() {
-        start = pieces.append_ends(start, finder.block as u32, finder.look());
-        finder.block += BLOCK;
+compiled_for! {
+    ["bmi1", "popcnt"]
+    fn append_pieces(bytes: &[u8], wanted: [u8; 2], pieces: &mut Ranges) {
+        let mut finder = Finder { bytes, wanted, block: 0, found: 0 };
+        let mut start = 0;
+        while finder.block < bytes.len() {
+            start = pieces.append_ends(start, finder.block as u32, finder.look());
+            finder.block += BLOCK;
+        }
+        pieces.append_rest(start, bytes);
     }
-    pieces.append_rest(start, bytes);
 }
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     use super::{BLOCK, Ranges, SOME, Spare};
     use std::arch::x86_64::*;
+
+    /// Whether the CPU has what the following is compiled for.
+    pub(super) fn is_available() -> bool {
+        std::is_x86_feature_detected!("avx512f")
+            && std::is_x86_feature_detected!("avx512bw")
+            && std::is_x86_feature_detected!("avx512vbmi2")
+            && std::is_x86_feature_detected!("popcnt")
+    }
 
     /// As the function of that name, with places written sixteen at a time.
     #[target_feature(enable = "avx512f,avx512bw,avx512vbmi2,popcnt")]
@@ -395,6 +396,23 @@ mod x86 {
         }
         pieces.append_rest(start, bytes);
     }
+}
+
+/// The ranges of cells that stand one behind the other in a text, with `step - 1`
+/// cells of other columns, which are nowhere in it, between them; each is followed by
+/// `end`.
+#[cfg(test)]
+pub(crate) fn column(text: &mut String, cells: &[String], end: &str, step: usize) -> Ranges {
+    let mut ranges = Ranges::default();
+    for (i, cell) in cells.iter().enumerate() {
+        if i > 0 {
+            (1..step).for_each(|_| ranges.push(u32::MAX, 0));
+        }
+        ranges.push(text.len() as u32, (text.len() + cell.len()) as u32);
+        *text += cell;
+        *text += end;
+    }
+    ranges
 }
 
 #[cfg(test)]

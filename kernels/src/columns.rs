@@ -3,26 +3,11 @@
 //! A walk is compiled for AVX2 as well, which is taken where the CPU has it. The
 //! order of all additions is the same, so that results are, to the bit.
 
+use crate::compiled::compiled_for;
+
 /// Values are dealt out to so many lanes in turn: sums of their own need not
 /// wait for each other.
 pub const LANES: usize = 8;
-
-/// A function that is compiled twice: as it is, and for AVX2.
-macro_rules! compiled_for_avx2 {
-    ($body:ident($($name:ident: $type:ty),*) $(-> $returns:ty)?) => {{
-        #[cfg(target_arch = "x86_64")]
-        if std::is_x86_feature_detected!("avx2") {
-            #[target_feature(enable = "avx2")]
-            fn compiled($($name: $type),*) $(-> $returns)? {
-                $body($($name),*)
-            }
-            // SAFETY: the CPU has what the function is compiled for, as was
-            // just checked.
-            return unsafe { compiled($($name),*) };
-        }
-        $body($($name),*)
-    }};
-}
 
 /// Sums and extremes of finite values, lane by lane.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -52,25 +37,7 @@ impl Default for Moments {
 impl Moments {
     /// Adds values, from which `shift` is subtracted before they are summed up.
     pub fn add(&mut self, values: &[f64], shift: f64) {
-        #[inline(always)]
-        fn add(moments: &mut Moments, values: &[f64], shift: f64) {
-            // A copy stays in registers.
-            let mut found = *moments;
-            let (parts, rest) = values.as_chunks::<LANES>();
-            for part in parts {
-                for (lane, &x) in part.iter().enumerate() {
-                    found.add_one(lane, x, shift);
-                }
-            }
-            for (lane, &x) in rest.iter().enumerate() {
-                found.add_one(lane, x, shift);
-            }
-            *moments = found;
-        }
-        fn dispatched(moments: &mut Moments, values: &[f64], shift: f64) {
-            compiled_for_avx2!(add(moments: &mut Moments, values: &[f64], shift: f64))
-        }
-        dispatched(self, values, shift);
+        add(self, values, shift);
     }
 
     #[inline(always)]
@@ -83,10 +50,28 @@ impl Moments {
     }
 }
 
-/// Whether there is neither a NaN nor an infinity among the values.
-pub fn all_finite(values: &[f64]) -> bool {
-    #[inline(always)]
-    fn sum_of_zeros(values: &[f64]) -> bool {
+compiled_for! {
+    ["avx2"]
+    fn add(moments: &mut Moments, values: &[f64], shift: f64) {
+        // A copy stays in registers.
+        let mut found = *moments;
+        let (parts, rest) = values.as_chunks::<LANES>();
+        for part in parts {
+            for (lane, &x) in part.iter().enumerate() {
+                found.add_one(lane, x, shift);
+            }
+        }
+        for (lane, &x) in rest.iter().enumerate() {
+            found.add_one(lane, x, shift);
+        }
+        *moments = found;
+    }
+}
+
+compiled_for! {
+    ["avx2"]
+    /// Whether there is neither a NaN nor an infinity among the values.
+    pub fn all_finite(values: &[f64]) -> bool {
         // Infinity times 0 is NaN, too.
         let mut zeros = [0.0; LANES];
         let (parts, rest) = values.as_chunks::<LANES>();
@@ -98,7 +83,6 @@ pub fn all_finite(values: &[f64]) -> bool {
         zeros[0] += rest.iter().map(|x| 0.0 * x).sum::<f64>();
         zeros.iter().sum::<f64>() == 0.0
     }
-    compiled_for_avx2!(sum_of_zeros(values: &[f64]) -> bool)
 }
 
 /// Appends the values between two others, exclusively, to `between`, in order.
@@ -156,36 +140,34 @@ impl Scaling {
     /// # Panics
     /// Where there is no room for one, or `stride` is 0.
     pub fn write(self, values: &[f64], scaled: &mut [f32], stride: usize) -> bool {
-        #[inline(always)]
-        fn write(scaling: Scaling, values: &[f64], scaled: &mut [f32], stride: usize) -> bool {
-            const SOME: usize = 16;
-            let room = scaled.len().div_ceil(stride);
-            assert!(values.len() <= room, "{} values, room for {room}", values.len());
-            let mut zeros = [0.0; SOME];
-            let mut places = scaled.chunks_mut(stride);
-            let (parts, rest) = values.as_chunks::<SOME>();
-            for part in parts {
-                let mut numbers = [0.0; SOME];
-                for lane in 0..SOME {
-                    numbers[lane] = scaling.of(part[lane]);
-                    zeros[lane] += 0.0 * numbers[lane];
-                }
-                for (x, place) in numbers.iter().zip(&mut places) {
-                    place[0] = *x;
-                }
+        let room = scaled.len().div_ceil(stride);
+        assert!(values.len() <= room, "{} values, room for {room}", values.len());
+        write(self, values, scaled, stride)
+    }
+}
+
+compiled_for! {
+    ["avx2"]
+    fn write(scaling: Scaling, values: &[f64], scaled: &mut [f32], stride: usize) -> bool {
+        const SOME: usize = 16;
+        let mut zeros = [0.0; SOME];
+        let mut places = scaled.chunks_mut(stride);
+        let (parts, rest) = values.as_chunks::<SOME>();
+        for part in parts {
+            let mut numbers = [0.0; SOME];
+            for lane in 0..SOME {
+                numbers[lane] = scaling.of(part[lane]);
+                zeros[lane] += 0.0 * numbers[lane];
             }
-            for (&x, place) in rest.iter().zip(places) {
-                place[0] = scaling.of(x);
-                zeros[0] += 0.0 * place[0];
+            for (x, place) in numbers.iter().zip(&mut places) {
+                place[0] = *x;
             }
-            zeros.iter().sum::<f32>() == 0.0
         }
-        fn dispatched(scaling: Scaling, values: &[f64], scaled: &mut [f32], stride: usize) -> bool {
-            compiled_for_avx2!(
-                write(scaling: Scaling, values: &[f64], scaled: &mut [f32], stride: usize) -> bool
-            )
+        for (&x, place) in rest.iter().zip(places) {
+            place[0] = scaling.of(x);
+            zeros[0] += 0.0 * place[0];
         }
-        dispatched(self, values, scaled, stride)
+        zeros.iter().sum::<f32>() == 0.0
     }
 }
 

@@ -30,6 +30,7 @@
 
 pub mod bytes;
 pub mod columns;
+mod compiled;
 pub mod gather;
 pub mod gemm;
 pub mod hyper;

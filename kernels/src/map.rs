@@ -17,11 +17,9 @@ use std::path::Path;
 /// when it is first touched, and a table has many.
 ///
 /// # Panics
-/// Where the system refuses so much; more exactly, the process ends.
+/// Where the system refuses so much.
 pub fn zeros_in_large_pages<T: bytemuck::Zeroable>(n: usize) -> Vec<T> {
-    let values = bytemuck::zeroed_vec(n);
-    advise_large_pages(values.as_ptr_range());
-    values
+    try_zeros_in_large_pages(n).unwrap_or_else(|| panic!("there is no memory for {n} values"))
 }
 
 /// As [`zeros_in_large_pages`]; none where the system refuses so much.

@@ -7,6 +7,7 @@
 //! of a cell. Other texts are for whoever looks at each byte.
 
 use super::bytes::{BLOCK, Ranges, block_at};
+use crate::compiled::compiled_for;
 use wide::u8x16;
 
 /// What a text is walked over with.
@@ -112,23 +113,6 @@ fn walk(
     Some(walk)
 }
 
-/// Compiles a function for what x86 CPUs of the last decade have as well.
-macro_rules! compiled_for_bmi {
-    ($body:ident($($name:ident: $type:ty),*) -> $returns:ty) => {{
-        #[cfg(target_arch = "x86_64")]
-        if std::is_x86_feature_detected!("bmi1") && std::is_x86_feature_detected!("popcnt") {
-            #[target_feature(enable = "bmi1,popcnt")]
-            fn compiled($($name: $type),*) -> $returns {
-                $body($($name),*)
-            }
-            // SAFETY: the CPU has what the function is compiled for, as was just
-            // checked.
-            return unsafe { compiled($($name),*) };
-        }
-        $body($($name),*)
-    }};
-}
-
 /// Appends the ranges of a text's cells, the quotes around them included, where its
 /// quotes are plain, none is doubled and none is left open; `false`, with some ranges,
 /// where they are not. What is left behind the last end is a cell, too, if it is
@@ -137,7 +121,12 @@ macro_rules! compiled_for_bmi {
 /// # Panics
 /// Where the text has 4 GiB or more.
 pub fn split_quoted(bytes: &[u8], ends: [u8; 2], cells: &mut Ranges) -> bool {
-    #[inline(always)]
+    assert!(u32::try_from(bytes.len()).is_ok(), "a text of {} bytes", bytes.len());
+    split(bytes, ends, cells)
+}
+
+compiled_for! {
+    ["bmi1", "popcnt"]
     fn split(bytes: &[u8], ends: [u8; 2], cells: &mut Ranges) -> bool {
         let mut next = 0;
         let walk = walk(bytes, ends, |start, block| {
@@ -147,18 +136,13 @@ pub fn split_quoted(bytes: &[u8], ends: [u8; 2], cells: &mut Ranges) -> bool {
         cells.append_rest(next, bytes);
         walk.is_some_and(|walk| walk.inside == 0)
     }
-    fn dispatched(bytes: &[u8], ends: [u8; 2], cells: &mut Ranges) -> bool {
-        compiled_for_bmi!(split(bytes: &[u8], ends: [u8; 2], cells: &mut Ranges) -> bool)
-    }
-    assert!(u32::try_from(bytes.len()).is_ok(), "a text of {} bytes", bytes.len());
-    dispatched(bytes, ends, cells)
 }
 
-/// The place behind the last terminator outside of quotes, if there is any; none where
-/// the quotes of the text are not plain.
-pub fn last_line_end(bytes: &[u8], ends: [u8; 2]) -> Option<Option<usize>> {
-    #[inline(always)]
-    fn last(bytes: &[u8], ends: [u8; 2]) -> Option<Option<usize>> {
+compiled_for! {
+    ["bmi1", "popcnt"]
+    /// The place behind the last terminator outside of quotes, if there is any; none
+    /// where the quotes of the text are not plain.
+    pub fn last_line_end(bytes: &[u8], ends: [u8; 2]) -> Option<Option<usize>> {
         let mut last = None;
         walk(bytes, ends, |start, block| {
             if block.lines != 0 {
@@ -168,10 +152,6 @@ pub fn last_line_end(bytes: &[u8], ends: [u8; 2]) -> Option<Option<usize>> {
         })?;
         Some(last)
     }
-    fn dispatched(bytes: &[u8], ends: [u8; 2]) -> Option<Option<usize>> {
-        compiled_for_bmi!(last(bytes: &[u8], ends: [u8; 2]) -> Option<Option<usize>>)
-    }
-    dispatched(bytes, ends)
 }
 
 #[cfg(test)]

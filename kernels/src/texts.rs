@@ -132,16 +132,15 @@ impl Recent {
         codes: &mut Vec<u32>,
     ) -> bool {
         let Some((starts, ends)) = cells.strided::<N>(*at, step) else { return false };
-        let mut outside = 0;
+        // In 64 bits, whatever the size of an address, so that nothing wraps.
+        let (length, mut outside) = (text.len() as i64, 0);
         for (&start, &end) in starts.iter().zip(&ends) {
-            let (start, end) = (start as usize, end as usize);
+            let (start, end) = (i64::from(start), i64::from(end));
             // Negative where there are not sixteen bytes behind the start and before
-            // the end, or the end is before the start.
-            let behind = text.len().wrapping_sub(16).wrapping_sub(start);
-            outside |= behind | end.wrapping_sub(16) | end.wrapping_sub(start);
-            outside |= text.len().wrapping_sub(end);
+            // the end, or the end is before the start or behind the text.
+            outside |= (length - 16 - start) | (end - 16) | (end - start) | (length - end);
         }
-        if text.len() < 16 || (outside as isize) < 0 {
+        if outside < 0 {
             return false;
         }
         for (&start, &end) in starts.iter().zip(&ends) {
@@ -188,7 +187,7 @@ impl Recent {
 
 #[cfg(test)]
 mod tests {
-    use super::super::bytes::Ranges;
+    use super::super::bytes::column;
     use super::*;
     use proptest::prelude::*;
     use std::collections::HashMap;
@@ -208,14 +207,7 @@ mod tests {
             room in 0usize..3_000,
         ) {
             let mut text = before.clone();
-            let mut ranges = Ranges::default();
-            for (i, cell) in cells.iter().enumerate() {
-                if i > 0 {
-                    (1..step).for_each(|_| ranges.push(u32::MAX, 0));
-                }
-                ranges.push(text.len() as u32, (text.len() + cell.len()) as u32);
-                text += cell;
-            }
+            let ranges = column(&mut text, &cells, "", step);
             text += &behind;
             let text = text.as_bytes();
             let mut recent = Recent::new(room);

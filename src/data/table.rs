@@ -184,7 +184,8 @@ impl Values {
         }
     }
 
-    /// Takes out the rows whose cells are missing; how many were kept before.
+    /// Takes the rows whose cells are missing out of those that are kept; how many
+    /// these are.
     pub(crate) fn drop_missing(&self, keep: &mut [bool]) -> usize {
         fn drop<T: Copy + Sync>(
             cells: &[T],

@@ -121,7 +121,8 @@ pub(super) fn plain_numbers(
 
 /// Whether the CPU has what eight numbers at once are compiled for.
 pub(super) fn has_avx512() -> bool {
-    std::is_x86_feature_detected!("avx512bw")
+    std::is_x86_feature_detected!("avx512f")
+        && std::is_x86_feature_detected!("avx512bw")
         && std::is_x86_feature_detected!("avx512cd")
         && std::is_x86_feature_detected!("avx512dq")
         && std::is_x86_feature_detected!("avx512vl")
