@@ -6,7 +6,8 @@
 use arrow_array::{
     ArrayRef, BooleanArray, Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
 };
-use mlpc::data::{Batches, Input, ReadOptions, Table};
+use mlpc::data::{Batch, Batches, Input, ReadOptions, Table};
+use mlpc::diag::{Code, Diagnostic, Diagnostics};
 use proptest::prelude::*;
 use std::io::Write;
 use std::sync::Arc;
@@ -235,6 +236,78 @@ fn files_that_are_cut_short() {
             let found = Table::load(vec![input(whole[..cut].to_vec())], &ReadOptions::default());
             let errors = found.expect_err("a part of a file").to_string();
             assert!(errors.contains("cut short: get it again"), "cut at {cut}: {errors}");
+        }
+    }
+}
+
+/// A long file, which threads read by parts, is the table that its bytes are, which
+/// are read in one go: its cells, its lines, what is wrong with it.
+#[test]
+fn long_files_are_their_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows =
+        |from: usize| (from..from + 60_000).map(|i| format!("{i},a{},{}.5\n", i % 7, i % 1000));
+    let plain: Vec<String> = rows(0).collect();
+    let with = |at: usize, line: &str| {
+        let mut lines = plain.clone();
+        lines.insert(at, line.to_owned());
+        lines
+    };
+    let load = |inputs| Table::load(inputs, &ReadOptions::default()).map_err(|e| e.to_string());
+    let mut stranger = plain.clone();
+    stranger[55_000] = "7,b\u{e9}\u{1f600},x\n".into();
+    for (case, lines) in [
+        ("plain", plain.clone()),
+        ("a quote", with(40_000, "1,\"a\nb,\"\"c\",2\n")),
+        ("an empty line", with(50_000, "\n")),
+        ("an open end", with(60_000, "1,b,2")),
+        ("a ragged line", with(30_000, "1,2\n")),
+        ("another level, no number", stranger),
+    ] {
+        let text = format!("id,level,x\n{}", lines.concat());
+        assert!(text.len() > 700_000);
+        let path = folder.path().join("long.csv");
+        std::fs::write(&path, &text).unwrap();
+        let file = || Input::File(path.clone());
+        let name: Arc<str> = path.display().to_string().into();
+        let memory = || Input::Memory { name: name.clone(), bytes: text.as_bytes().into() };
+        // A second file begins where the first one ends.
+        for (files, memories) in
+            [(vec![file()], vec![memory()]), (vec![file(), file()], vec![memory(), memory()])]
+        {
+            let (found, expected) = (load(files.clone()), load(memories.clone()));
+            assert_eq!(expected.is_err(), case == "a ragged line", "{case}");
+            match (found, expected) {
+                (Ok(found), Ok(expected)) => {
+                    assert_eq!(found.columns, expected.columns, "{case}");
+                    assert_eq!(found.lines, expected.lines, "{case}");
+                }
+                (found, expected) => assert_eq!(found.err(), expected.err(), "{case}"),
+            }
+            // As a stream: the rows up to one that does not please.
+            let stream = |inputs| {
+                let mut batches = Batches::open(inputs, ReadOptions::default()).unwrap();
+                let mut cells = String::new();
+                let work = |batch: &Batch| {
+                    let mut some = String::new();
+                    for row in 0..batch.rows() {
+                        let text = |column| String::from_utf8(batch.text(row, column).into_owned());
+                        if text(2) == Ok("x".into()) {
+                            let place = format!("{} is no number", batch.place(row));
+                            return Err(Diagnostic::error(Code::DataFormat, place).into());
+                        }
+                        some += &format!("{:?}{:?}", text(1), text(2));
+                    }
+                    Ok::<_, Diagnostics>(some)
+                };
+                let result = batches.stream(work, |some: String| {
+                    cells += &some;
+                    Ok(())
+                });
+                // How much comes before an error depends on the sizes of batches.
+                result.map(|()| cells).map_err(|errors| errors.to_string())
+            };
+            assert_eq!(stream(files), stream(memories), "{case}");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! `mlpc evaluate`: a model's metrics on a table with known targets.
 
-use super::predict::{schema, stream};
+use super::predict::schema;
 use super::report::{self, Side};
 use super::source::{self, ReadArgs};
 use super::{Context, Failure, Machine};
@@ -36,8 +36,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let pool = args.machine.pool()?;
     let mut tally = Tally::default();
     pool.install(|| {
-        stream(
-            &mut batches,
+        batches.stream(
             |batch| {
                 let encoded = encoder.encode_labelled(batch)?;
                 let mut outputs = vec![0.0; encoded.rows.len() * predictor.outputs()];

@@ -3,13 +3,11 @@
 use super::source::{self, ReadArgs};
 use super::{Context, Failure, Machine};
 use mlpc::Predictor;
-use mlpc::data::{Batch, Batches, Decoder, Encoder, Piece, Schema, Tally};
+use mlpc::data::{Batches, Decoder, Encoder, Schema, Tally};
 use mlpc::diag::{Code, Diagnostic, Diagnostics};
 use mlpc::file::write_atomically;
-use rayon::prelude::*;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::sync_channel;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -134,8 +132,7 @@ impl Work<'_> {
         decoder.write_header(&mut header);
         out.write_all(&header)?;
         let mut tally = Tally::default();
-        stream(
-            &mut batches,
+        batches.stream(
             |batch| {
                 let encoded = encoder.encode(batch)?;
                 let mut outputs = vec![0.0; encoded.rows.len() * self.predictor.outputs()];
@@ -152,62 +149,4 @@ impl Work<'_> {
         out.flush()?;
         Ok(batches.notes().into_iter().chain(encoder.notes(&tally)).collect())
     }
-}
-
-/// Runs `work` on every batch, on the threads of the current pool, and `done`
-/// on the results, in the order of the rows, on a thread of its own: writing
-/// waits for nobody, and nobody for it. Memory stays constant.
-pub(super) fn stream<T: Send, E: From<Diagnostics> + Send>(
-    batches: &mut Batches,
-    work: impl Fn(&Batch) -> Result<T, E> + Sync,
-    mut done: impl FnMut(T) -> Result<(), E> + Send,
-) -> Result<(), E> {
-    let most = 4 * rayon::current_num_threads();
-    let one = |piece: Piece| -> Result<(u64, T), E> {
-        let scanned = piece.scan();
-        let bad_rows = scanned.bad_rows;
-        let batch = scanned.into_batch()?;
-        Ok((bad_rows, work(&batch)?))
-    };
-    std::thread::scope(|scope| {
-        let (sender, receiver) = sync_channel::<Vec<T>>(1);
-        let last = scope.spawn(move || receiver.into_iter().flatten().try_for_each(&mut done));
-        let read = loop {
-            let pieces = match batches.next_pieces(most) {
-                Ok(pieces) if pieces.is_empty() => break Ok(()),
-                Ok(pieces) => pieces,
-                Err(errors) => break Err(errors.into()),
-            };
-            let results: Vec<Result<(u64, T), E>> = pieces.into_par_iter().map(one).collect();
-            // What comes before an error is still done.
-            let mut good = Vec::with_capacity(results.len());
-            let mut failed = None;
-            for result in results {
-                match result {
-                    Ok((bad_rows, result)) => {
-                        batches.count_bad_rows(bad_rows);
-                        good.push(result);
-                    }
-                    Err(error) => {
-                        failed = Some(error);
-                        break;
-                    }
-                }
-            }
-            // A receiver that is gone has an error to tell.
-            let gone = sender.send(good).is_err();
-            if let Some(error) = failed {
-                break Err(error);
-            }
-            if gone {
-                break Ok(());
-            }
-        };
-        drop(sender);
-        match last.join() {
-            // An error of writing came first.
-            Ok(written) => written.and(read),
-            Err(panic) => std::panic::resume_unwind(panic),
-        }
-    })
 }

@@ -1,6 +1,5 @@
 //! `mlpc run`: train a model on a table, report and save it.
 
-use super::predict::stream;
 use super::report::{self, Side};
 use super::source::{self, ModelText, ReadArgs};
 use super::{Context, Failure, Machine};
@@ -256,7 +255,7 @@ impl<'a> Part<'a> {
             Ok(())
         };
         pool.install(|| {
-            stream(&mut batches, |batch| Ok::<_, Failure>(encoder.encode_labelled(batch)?), encoded)
+            batches.stream(|batch| Ok::<_, Failure>(encoder.encode_labelled(batch)?), encoded)
         })?;
         if count == 0 {
             return Err(Diagnostic::error(Code::DataFormat, "no row has a target")

@@ -249,6 +249,11 @@ impl Batch {
         }
     }
 
+    /// Adds to the lines of all rows.
+    pub(crate) fn shift_lines(&mut self, lines: u64) {
+        self.lines.shift(lines);
+    }
+
     /// Where the rows stand.
     pub(crate) fn lines(&self) -> &Lines {
         &self.lines

@@ -272,7 +272,10 @@ impl Pass {
         loop {
             let mut pieces = self.batches.next_pieces(most)?;
             if self.builders.is_empty() && !pieces.is_empty() {
-                let first = pieces.remove(0).scan();
+                let mut first = pieces.remove(0).scan();
+                if !self.batches.settle_lines(&mut first)? {
+                    continue;
+                }
                 let kinds = guess(&first.batch, self.batches.header().len());
                 self.builders = kinds.into_iter().map(Builder::new).collect();
                 self.expect_rows_like(&first.batch);
@@ -286,8 +289,8 @@ impl Pass {
                 pieces.into_par_iter().map(|piece| parse(piece.scan(), &kinds)).collect()
             };
             let (taken, next) = rayon::join(|| self.take(parsed), || parse_all(pieces));
-            taken?;
-            parsed = next;
+            // Unless it has to be read again.
+            parsed = if taken? { next } else { Vec::new() };
         }
         let more = self.bad_rows - self.errors.len() as u64;
         Diagnostics::none_of(with_rest(std::mem::take(&mut self.errors), more), || ())
@@ -314,9 +317,15 @@ impl Pass {
         self.builders.iter().map(kind).collect()
     }
 
-    /// Takes up some batches, in order.
-    fn take(&mut self, parsed: Vec<Parsed>) -> Result<(), Diagnostics> {
-        for Parsed { scanned, .. } in &parsed {
+    /// Takes up some batches, in order; whether all of them count, and what has been
+    /// parsed behind them.
+    fn take(&mut self, mut parsed: Vec<Parsed>) -> Result<bool, Diagnostics> {
+        let mut good = 0;
+        for Parsed { scanned, .. } in &mut parsed {
+            if !self.batches.settle_lines(scanned)? {
+                break;
+            }
+            good += 1;
             self.lines.append_of(scanned.batch.lines());
             self.bad_rows += match scanned.errors.is_empty() {
                 true => 0,
@@ -328,6 +337,8 @@ impl Pass {
             let room = SHOWN.saturating_sub(self.errors.len());
             self.errors.extend(scanned.errors.iter().take(room).cloned());
         }
+        let all = good == parsed.len();
+        parsed.truncate(good);
         if u32::try_from(self.lines.len()).is_err() {
             return Err(Diagnostic::error(
                 Code::DataFormat,
@@ -376,7 +387,8 @@ impl Pass {
                 }
                 Ok(())
             })
-            .map_err(|error: std::io::Error| no_room(&error))
+            .map_err(|error: std::io::Error| no_room(&error))?;
+        Ok(all)
     }
 }
 

@@ -87,6 +87,11 @@ impl Lines {
         }
     }
 
+    /// Adds to the lines of all rows.
+    pub(crate) fn shift(&mut self, lines: u64) {
+        self.runs.iter_mut().for_each(|run| run.line += lines);
+    }
+
     /// Keeps the first rows alone.
     pub(crate) fn truncate(&mut self, rows: usize) {
         self.rows = self.rows.min(rows);

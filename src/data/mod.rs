@@ -61,6 +61,6 @@ pub use lines::{Lines, Place};
 pub use metrics::{Evaluator, Metrics};
 pub(crate) use names::unknown_column;
 pub use profile::{ColumnKind, Profile, describe_table};
-pub use read::{BadRow, Batches, Input, Piece, ReadOptions, Scanned, expand};
+pub use read::{BadRow, Batches, Input, ReadOptions, Scanned, expand};
 pub use schema::{Category, Dropped, Encoding, InputColumn, Number, NumberTarget, Schema, Target};
 pub use table::{Column, Table, Text, Values};

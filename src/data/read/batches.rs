@@ -8,9 +8,12 @@ use super::columns::{Columns, ColumnsPiece};
 use super::dialect::{self, Dialect};
 use super::open::{Content, Input, Opened, failed, fill};
 use super::scan::{Scanned, Shape, scan};
+use super::spans::{Draft, Span, Spans};
 use super::{BadRow, ReadOptions, count};
 use crate::diag::{Code, Diagnostic, Diagnostics};
+use memchr::memchr2;
 use std::collections::VecDeque;
+use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
@@ -43,6 +46,7 @@ pub struct Batches {
 
 /// The file that is being read.
 enum Current {
+    Spans(Spans),
     Text {
         blocks: Blocks,
         shape: Arc<Shape>,
@@ -52,9 +56,11 @@ enum Current {
 }
 
 /// A part of a table that is yet to become a batch, on whatever thread.
-pub struct Piece(Kind);
+pub(crate) struct Piece(Kind);
 
 enum Kind {
+    /// A part of a file.
+    Span(Span),
     /// A block of text.
     Text(Block, Arc<Shape>),
     /// Rows of typed columns.
@@ -72,8 +78,9 @@ impl Piece {
     }
 
     /// Finds the cells of its rows.
-    pub fn scan(self) -> Scanned {
+    pub(crate) fn scan(self) -> Scanned {
         match self.0 {
+            Kind::Span(span) => span.scan(),
             Kind::Text(block, shape) => scan(block, &shape),
             #[cfg(feature = "columnar")]
             Kind::Columns(piece) => piece.scan(),
@@ -118,7 +125,7 @@ impl Batches {
 
     /// Whether the file at hand is a text, and not one of typed columns.
     pub(crate) fn is_text(&self) -> bool {
-        matches!(self.current, Some(Current::Text { .. }))
+        matches!(self.current, Some(Current::Spans(_) | Current::Text { .. }))
     }
 
     /// What messages call the table.
@@ -137,20 +144,50 @@ impl Batches {
         notes
     }
 
+    /// Says what has become of a piece: so it is told of all of them, in their order.
+    /// The number of the piece's first line; `None` where it is to be read again, which
+    /// the next pieces begin with: then what has been scanned behind it counts for
+    /// nothing.
+    ///
+    /// # Errors
+    /// Where the file cannot be read again.
+    pub(crate) fn settle(&mut self, draft: &Draft) -> Result<Option<u64>, Diagnostics> {
+        let Some(Current::Spans(spans)) = &mut self.current else {
+            unreachable!("the next file is opened when all drafts are settled")
+        };
+        let line = spans.settle(draft);
+        if line.is_none()
+            && let Some(Current::Spans(spans)) = self.current.take()
+        {
+            let name = spans.name().clone();
+            let blocks = spans.into_blocks(draft).map_err(|error| failed(&name, &error))?;
+            self.current = Some(Current::Text { blocks: blocks.0, shape: blocks.1 });
+        }
+        Ok(line)
+    }
+
     /// Adds rows that have been skipped, for the notes.
-    pub fn count_bad_rows(&mut self, rows: u64) {
+    pub(crate) fn count_bad_rows(&mut self, rows: u64) {
         self.bad_rows += rows;
     }
 
     /// Waits for a piece, and takes up to `most` where more are there; none
-    /// at the end.
+    /// at the end, and at the end of a file as long as a draft of it is to be
+    /// settled.
     ///
     /// # Errors
     /// Where a file cannot be read or has not the table's columns.
-    pub fn next_pieces(&mut self, most: usize) -> Result<Vec<Piece>, Diagnostics> {
+    pub(crate) fn next_pieces(&mut self, most: usize) -> Result<Vec<Piece>, Diagnostics> {
         while self.rows_left != Some(0) {
             let pieces: Vec<Piece> = match &mut self.current {
                 None => return Ok(Vec::new()),
+                Some(Current::Spans(spans)) => {
+                    let some = spans.take(most).map_err(|error| failed(spans.name(), &error))?;
+                    if some.is_empty() && spans.has_open() {
+                        return Ok(Vec::new());
+                    }
+                    some.into_iter().map(|span| Piece(Kind::Span(span))).collect()
+                }
                 Some(Current::Text { blocks, shape }) => {
                     // Rows are not counted before they are scanned.
                     let most = if self.rows_left.is_some() { 1 } else { most };
@@ -173,6 +210,15 @@ impl Batches {
         Ok(Vec::new())
     }
 
+    /// [`Batches::settle`] for a piece that has been scanned, which may need none;
+    /// whether it counts.
+    pub(crate) fn settle_lines(&mut self, scanned: &mut Scanned) -> Result<bool, Diagnostics> {
+        let Some(draft) = scanned.draft.take() else { return Ok(true) };
+        let line = self.settle(&draft)?;
+        line.iter().for_each(|&line| scanned.batch.shift_lines(line));
+        Ok(line.is_some())
+    }
+
     fn first_rows(&mut self, pieces: Vec<Piece>, mut left: u64) -> Vec<Piece> {
         let mut first = Vec::new();
         for piece in pieces {
@@ -192,7 +238,10 @@ impl Batches {
     /// header and is not to be skipped.
     pub fn next_batch(&mut self) -> Result<Option<Batch>, Diagnostics> {
         while let Some(piece) = self.next_pieces(1)?.pop() {
-            let scanned = piece.scan();
+            let mut scanned = piece.scan();
+            if !self.settle_lines(&mut scanned)? {
+                continue;
+            }
             self.bad_rows += scanned.bad_rows;
             let batch = scanned.into_batch()?;
             if batch.rows() > 0 {
@@ -205,10 +254,10 @@ impl Batches {
     /// Starts with the next file, if there is one.
     fn next_file(&mut self) -> Result<(), Diagnostics> {
         let Some(input) = self.waiting.pop_front() else { return Ok(()) };
-        let Opened { name, content, live, .. } = input.open()?;
+        let Opened { name, content, live, file, .. } = input.open()?;
         let path = input.regular_file();
         self.current = Some(match content {
-            Content::Text(reader) => self.text(name, reader, live)?,
+            Content::Text(reader) => self.text(name, reader, live, file)?,
             Content::Parquet(reader) => self.columns(name, path, reader, false)?,
             Content::Arrow(reader) => self.columns(name, path, reader, true)?,
         });
@@ -220,6 +269,7 @@ impl Batches {
         name: Arc<str>,
         mut reader: Box<dyn Read + Send>,
         live: bool,
+        file: Option<File>,
     ) -> Result<Current, Diagnostics> {
         // The header and the dialect come from the first block.
         let mut sample = vec![0; BLOCK];
@@ -229,8 +279,10 @@ impl Batches {
             false => fill(&mut reader, &mut sample),
         };
         sample.truncate(n.map_err(|error| failed(&name, &error))?);
-        if sample.starts_with("\u{feff}".as_bytes()) {
-            sample.drain(..3);
+        let mut before = 0;
+        if sample.starts_with(BYTE_ORDER_MARK) {
+            before = BYTE_ORDER_MARK.len();
+            sample.drain(..before);
         }
         let dialect = Dialect::of(&sample, &self.options);
         let header = loop {
@@ -256,12 +308,23 @@ impl Batches {
             ));
         }
         let map = self.map(&name, header.names)?;
-        let shape = Shape { dialect, width, map, bad_row: self.options.bad_row };
+        let shape = Arc::new(Shape { dialect, width, map, bad_row: self.options.bad_row });
         let (at, line) = header.body;
+        // Where rows are counted, or quotes are about, a text is read in one go.
+        if self.rows_left.is_none()
+            && memchr2(b'"', 0, &sample).is_none()
+            && let Some(file) = file
+        {
+            let (name, start) = (name.clone(), ((before + at) as u64, line));
+            let spans = Spans::of_file(name, file, start, BLOCK as u64, shape.clone());
+            if let Some(spans) = spans {
+                return Ok(Current::Spans(spans));
+            }
+        }
         let rest = sample.split_off(at.min(sample.len()));
         let blocks = Blocks::start(reader, rest, line, dialect, name.clone(), live)
             .map_err(|error| failed(&name, &error))?;
-        Ok(Current::Text { blocks, shape: Arc::new(shape) })
+        Ok(Current::Text { blocks, shape })
     }
 
     #[cfg(feature = "columnar")]
@@ -337,6 +400,9 @@ impl Batches {
         Ok(Some(map.into()))
     }
 }
+
+/// What some programs write in front of a text in UTF-8.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// Notes under the last error that there are more like it.
 pub(crate) fn with_rest(mut errors: Vec<Diagnostic>, more: u64) -> Vec<Diagnostic> {

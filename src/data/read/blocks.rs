@@ -45,7 +45,7 @@ impl Block {
 pub(crate) const BLOCK: usize = 256 << 10;
 
 /// A record that is longer than this is a quote left open.
-const LONGEST: usize = 64 << 20;
+pub(crate) const LONGEST: usize = 64 << 20;
 
 /// Blocks that are read ahead.
 const AHEAD: usize = 16;

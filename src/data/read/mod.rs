@@ -3,15 +3,17 @@
 //! ```text
 //! open      a path       -> its content, decompressed; text or columns
 //! dialect   first bytes  -> delimiter, line ends, header
-//! blocks    text         -> blocks that end where a record ends
+//! spans     a file       -> parts that are read by whoever scans them
+//! blocks    other texts  -> blocks that end where a record ends
 //! scan      a block      -> a batch: where each cell is
 //! columns   Parquet, Arrow IPC -> typed batches
 //! batches   several files -> the batches of one table
+//! stream    a table      -> batch by batch, in order, on all threads
 //! ```
 //!
-//! One thread reads blocks; whoever takes them scans and encodes them on as
-//! many threads as it likes, and what comes out stands in the order of the
-//! file. Nothing depends on where blocks are cut.
+//! Whoever takes pieces scans and encodes them on as many threads as it likes, and
+//! what comes out stands in the order of the file. Nothing depends on where a text
+//! is cut.
 
 mod batches;
 mod blocks;
@@ -20,9 +22,12 @@ mod columns;
 mod dialect;
 mod open;
 mod scan;
+mod spans;
+mod stream;
 
+pub use batches::Batches;
+pub(crate) use batches::Piece;
 pub(crate) use batches::with_rest;
-pub use batches::{Batches, Piece};
 pub use open::{Input, expand};
 pub(crate) use open::{failed, no_room};
 pub use scan::Scanned;

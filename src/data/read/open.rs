@@ -42,14 +42,20 @@ impl Input {
     /// Opens it, and looks at its first bytes.
     pub(crate) fn open(&self) -> Result<Opened, Diagnostics> {
         let name = self.name();
+        let mut again = None;
         let (mut reader, live): (Box<dyn Read + Send>, bool) = match self {
             Input::File(path) => {
                 let file = open_file(path)?;
                 let regular = file.metadata().is_ok_and(|data| data.is_file());
+                again = if regular { file.try_clone().ok() } else { None };
                 (Box::new(file), !regular)
             }
             Input::Stdin => (Box::new(io::stdin()), true),
-            other => (other.bytes_as_they_are()?, false),
+            Input::Spooled { file, .. } => {
+                again = file.try_clone().ok();
+                (self.bytes_as_they_are()?, false)
+            }
+            Input::Memory { .. } => (self.bytes_as_they_are()?, false),
         };
         let mut magic = [0; 8];
         let n = fill(&mut reader, &mut magic).map_err(|error| failed(&name, &error))?;
@@ -68,7 +74,8 @@ impl Input {
                     .into());
             }
         };
-        Ok(Opened { name, content, live, plain })
+        let file = if plain { again } else { None };
+        Ok(Opened { name, content, live, plain, file })
     }
 
     /// An input that can be read more than once: a stream and a compressed
@@ -148,6 +155,8 @@ pub(crate) struct Opened {
     pub(crate) live: bool,
     /// Whether the content is the input's own bytes.
     plain: bool,
+    /// The file whose own bytes the content is, to be read at any place.
+    pub(crate) file: Option<File>,
 }
 
 /// What a file turned out to hold.

@@ -12,6 +12,7 @@ use super::super::lines::Lines;
 use super::super::table::SHOWN;
 use super::blocks::Block;
 use super::dialect::Dialect;
+use super::spans::Draft;
 use super::{BadRow, count, with_rest};
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use memchr::{memchr, memchr_iter};
@@ -158,6 +159,8 @@ pub struct Scanned {
     pub errors: Vec<Diagnostic>,
     /// How many records are bad; where they are skipped, there are no errors.
     pub bad_rows: u64,
+    /// What remains to be settled, where the lines' numbers are not known yet.
+    pub(crate) draft: Option<Draft>,
 }
 
 impl Scanned {
@@ -173,16 +176,18 @@ impl Scanned {
 
 /// Finds the cells of a block.
 pub(crate) fn scan(block: Block, shape: &Shape) -> Scanned {
-    match plain_ranges(&block, shape) {
-        Some(ranges) => {
-            let mut lines = Lines::default();
-            lines.start_file(block.file);
-            lines.push_run(block.line, ranges.len() / shape.width);
-            let batch = Batch::of_text(lines, block.bytes, ranges, shape.width, shape.map.clone());
-            Scanned { batch, ..Scanned::default() }
-        }
-        None => scan_records(block, shape),
-    }
+    plain(block, shape).unwrap_or_else(|block| scan_records(block, shape))
+}
+
+/// Finds the cells of a block in which every line is a record of the right width;
+/// gives others back.
+pub(crate) fn plain(block: Block, shape: &Shape) -> Result<Scanned, Block> {
+    let Some(ranges) = plain_ranges(&block, shape) else { return Err(block) };
+    let mut lines = Lines::default();
+    lines.start_file(block.file);
+    lines.push_run(block.line, ranges.len() / shape.width);
+    let batch = Batch::of_text(lines, block.bytes, ranges, shape.width, shape.map.clone());
+    Ok(Scanned { batch, ..Scanned::default() })
 }
 
 /// The cells of a block in which every line is a record of the right width, and
@@ -264,7 +269,7 @@ fn scan_records(block: Block, shape: &Shape) -> Scanned {
     let unescaped = std::mem::take(&mut records.unescaped);
     bytes.extend_from_slice(&unescaped);
     let batch = Batch::of_text(lines, bytes, ranges, shape.width, shape.map.clone());
-    Scanned { batch, errors, bad_rows }
+    Scanned { batch, errors, bad_rows, draft: None }
 }
 
 const SKIP: &str = "`--on-bad-row skip` leaves such rows out";
