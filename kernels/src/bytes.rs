@@ -99,8 +99,21 @@ impl<'a> RangeSlice<'a> {
         RangeSlice { starts: &self.starts[first..], ends: &self.ends[first..] }
     }
 
+    /// The start and the end of the range at this place.
+    ///
+    /// # Safety
+    /// There is such a place.
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    pub(crate) unsafe fn get_unchecked(self, i: usize) -> (u32, u32) {
+        // SAFETY: there are as many starts as ends, and more than `i`, as the caller
+        // promises.
+        unsafe { (*self.starts.get_unchecked(i), *self.ends.get_unchecked(i)) }
+    }
+
     /// The starts and the ends of those in the places `first`, `first + step` and so
     /// on, if there are so many.
+    #[cfg(target_arch = "x86_64")]
     #[inline(always)]
     pub(crate) fn strided<const N: usize>(
         self,
@@ -108,16 +121,13 @@ impl<'a> RangeSlice<'a> {
         step: usize,
     ) -> Option<([u32; N], [u32; N])> {
         let last = first.checked_add(step.checked_mul(N - 1)?)?;
-        if last >= self.starts.len().min(self.ends.len()) {
+        if last >= self.len() {
             return None;
         }
         let (mut starts, mut ends) = ([0; N], [0; N]);
         for i in 0..N {
-            // SAFETY: first + i * step is at most `last`, which is a place of both.
-            unsafe {
-                starts[i] = *self.starts.get_unchecked(first + i * step);
-                ends[i] = *self.ends.get_unchecked(first + i * step);
-            }
+            // SAFETY: first + i * step is at most `last`, which is a place.
+            (starts[i], ends[i]) = unsafe { self.get_unchecked(first + i * step) };
         }
         Some((starts, ends))
     }

@@ -6,9 +6,9 @@ use std::ops::Range;
 
 /// The codes of texts that have come up, by their content.
 ///
-/// A text has at most 32 bytes, so that its first and its last sixteen bytes are
-/// all of it; longer ones are never known, nor are those near the ends of the text
-/// that they stand in. A new text takes the place of one with the same hash.
+/// A text has at most 31 bytes, so that it is compared in one vector; longer ones are
+/// never known, nor are those that end where the text that they stand in ends. A new
+/// text takes the place of one with the same hash.
 #[derive(Debug, Clone)]
 pub struct Recent {
     /// Two to the power of some number of them.
@@ -17,67 +17,64 @@ pub struct Recent {
     shift: u32,
 }
 
-const LONGEST: usize = 32;
+/// So many bytes from the start of a text on are looked at.
+const WINDOW: usize = 32;
+
+/// Those bytes in words, as they lie in memory.
+type Words = [u64; WINDOW / 8];
 
 /// A text and its code, in a line of the cache.
 #[derive(Debug, Clone, Copy)]
 #[repr(align(64))]
 struct Slot {
-    print: Print,
+    /// The text, and zeros behind it.
+    words: Words,
+    length: u32,
     code: u32,
 }
 
-/// The first and the last sixteen bytes of a text, 0 where it has fewer, and its
-/// length. The first byte of a word is its lowest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Print {
-    first: [u64; 2],
-    last: [u64; 2],
-    length: u32,
+/// What keeps the first `n` of a window's bytes, at `n`.
+const FIRST: [[u8; WINDOW]; WINDOW] = {
+    let mut masks = [[0; WINDOW]; WINDOW];
+    let mut n = 0;
+    while n < WINDOW {
+        let mut i = 0;
+        while i < n {
+            masks[n][i] = u8::MAX;
+            i += 1;
+        }
+        n += 1;
+    }
+    masks
+};
+
+/// The bytes as words.
+#[inline(always)]
+fn words(bytes: &[u8; WINDOW]) -> Words {
+    let mut words = [0; WINDOW / 8];
+    for (word, bytes) in words.iter_mut().zip(bytes.as_chunks().0) {
+        *word = u64::from_ne_bytes(*bytes);
+    }
+    words
 }
 
-/// What keeps the first `n` of sixteen bytes, at `n`.
-const FIRST: [[u64; 2]; 17] = {
-    let mut masks = [[0; 2]; 17];
-    let mut n = 0;
-    while n <= 16 {
-        let mask = if n == 16 { u128::MAX } else { (1 << (8 * n)) - 1 };
-        masks[n] = [mask as u64, (mask >> 64) as u64];
-        n += 1;
+/// The words of a text of this length, which a window begins with.
+#[inline]
+fn text_in(window: &[u8; WINDOW], length: usize) -> Words {
+    let (mut text, mask) = (words(window), words(&FIRST[length]));
+    for (word, mask) in text.iter_mut().zip(mask) {
+        *word &= mask;
     }
-    masks
-};
+    text
+}
 
-/// What keeps the last `n` of sixteen bytes, at `n`.
-const LAST: [[u64; 2]; 17] = {
-    let mut masks = [[0; 2]; 17];
-    let mut n = 0;
-    while n <= 16 {
-        let [low, high] = FIRST[16 - n];
-        masks[n] = [!low, !high];
-        n += 1;
-    }
-    masks
-};
-
-impl Print {
-    /// Of a text of this length that starts with the first of these bytes, as they
-    /// lie in memory, and ends with the last of those.
-    #[inline(always)]
-    fn new(first: [u64; 2], last: [u64; 2], length: usize) -> Print {
-        let (first, last) = (first.map(u64::from_le), last.map(u64::from_le));
-        let some = length.min(16);
-        let and = |[a, b]: [u64; 2], [c, d]: [u64; 2]| [a & c, b & d];
-        Print { first: and(first, FIRST[some]), last: and(last, LAST[some]), length: length as u32 }
-    }
-
-    #[inline(always)]
-    fn slot(&self, shift: u32) -> usize {
-        // Fibonacci hashing (Knuth, TAOCP 3, 6.4): the high bits of a product.
-        let [low, high] = self.last;
-        let mixed = low ^ high.rotate_left(29) ^ u64::from(self.length);
-        (mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> shift) as usize
-    }
+/// A hash of a text by its words, folded to two, and its length: so many bits fewer
+/// than 64.
+#[inline(always)]
+fn hash([low, high]: [u64; 2], length: u32, shift: u32) -> usize {
+    // Fibonacci hashing (Knuth, TAOCP 3, 6.4): the high bits of a product.
+    let mixed = low ^ high.rotate_left(29) ^ u64::from(length);
+    (mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> shift) as usize
 }
 
 impl Recent {
@@ -87,9 +84,8 @@ impl Recent {
         const MOST: usize = 256;
         let power = (cells / 8).clamp(2, MOST).ilog2();
         // No text is so long.
-        let print = Print { first: [0; 2], last: [0; 2], length: u32::MAX };
-        let slots = vec![Slot { print, code: 0 }; 1 << power].into_boxed_slice();
-        Recent { slots, shift: u64::BITS - power }
+        let none = Slot { words: [0; WINDOW / 8], length: u32::MAX, code: 0 };
+        Recent { slots: vec![none; 1 << power].into_boxed_slice(), shift: u64::BITS - power }
     }
 
     /// Appends the codes of the cells 0, `step`, 2 · `step` and so on, each the range
@@ -105,65 +101,42 @@ impl Recent {
         step: usize,
         codes: &mut Vec<u32>,
     ) -> usize {
-        const SOME: usize = 8;
-        assert!(step > 0, "cells of no column");
-        codes.reserve(cells.len().div_ceil(step));
-        let had = codes.len();
-        let mut at = 0;
-        // One at first, since where one is not known, the next is often not either.
-        let mut known = self.some::<1>(text, cells, &mut at, step, codes);
-        while known {
-            known = self.some::<SOME>(text, cells, &mut at, step, codes);
+        let n = cells.len().div_ceil(step);
+        codes.reserve(n);
+        #[cfg(target_arch = "x86_64")]
+        if std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("bmi2") {
+            // SAFETY: the CPU has what the function is compiled for, as was just
+            // checked.
+            return unsafe { x86::append_codes(self, text, cells, step, codes) };
         }
-        // What is left behind the last whole group.
-        while self.some::<1>(text, cells, &mut at, step, codes) {}
-        codes.len() - had
+        self.append_codes(text, cells, step, codes)
     }
 
-    /// Does so for `N` cells from `at` on, up to the first that is not known, and
-    /// passes over them; whether there were so many and all are known.
-    #[inline(always)]
-    fn some<const N: usize>(
+    fn append_codes(
         &self,
         text: &[u8],
         cells: RangeSlice<'_>,
-        at: &mut usize,
         step: usize,
         codes: &mut Vec<u32>,
-    ) -> bool {
-        let Some((starts, ends)) = cells.strided::<N>(*at, step) else { return false };
-        // In 64 bits, whatever the size of an address, so that nothing wraps.
-        let (length, mut outside) = (text.len() as i64, 0);
-        for (&start, &end) in starts.iter().zip(&ends) {
-            let (start, end) = (i64::from(start), i64::from(end));
-            // Negative where there are not sixteen bytes behind the start and before
-            // the end, or the end is before the start or behind the text.
-            outside |= (length - 16 - start) | (end - 16) | (end - start) | (length - end);
-        }
-        if outside < 0 {
-            return false;
-        }
-        for (&start, &end) in starts.iter().zip(&ends) {
-            let (start, end) = (start as usize, end as usize);
-            // SAFETY: start + 16 and end are at most the length of the text, and end
-            // is at least 16, as was checked for all of them.
-            let print = unsafe {
-                let first = text.as_ptr().add(start).cast::<[u64; 2]>().read_unaligned();
-                let last = text.as_ptr().add(end - 16).cast::<[u64; 2]>().read_unaligned();
-                Print::new(first, last, end - start)
-            };
-            let slot = &self.slots[print.slot(self.shift)];
-            let Print { first: [a, b], last: [c, d], length } = slot.print;
-            let [e, f] = print.first;
-            let [g, h] = print.last;
-            let unlike = (a ^ e) | (b ^ f) | (c ^ g) | (d ^ h) | u64::from(length ^ print.length);
-            if unlike != 0 {
-                return false;
+    ) -> usize {
+        let had = codes.len();
+        for Range { start, end } in cells.step_by(step) {
+            let length = end.wrapping_sub(start);
+            let window = text.get(start..).and_then(|text| text.first_chunk());
+            let (Some(window), ..WINDOW) = (window, length) else { break };
+            let words = text_in(window, length);
+            let slot = &self.slots[self.slot(words, length as u32)];
+            if (slot.words, slot.length) != (words, length as u32) {
+                break;
             }
             codes.push(slot.code);
-            *at += step;
         }
-        true
+        codes.len() - had
+    }
+
+    #[inline]
+    fn slot(&self, [a, b, c, d]: Words, length: u32) -> usize {
+        hash([a ^ c, b ^ d], length, self.shift)
     }
 
     /// Remembers the code of a cell, where it is such a text.
@@ -172,16 +145,86 @@ impl Recent {
     /// Where the cell is not in the text.
     pub fn remember(&mut self, text: &[u8], cell: Range<usize>, code: u32) {
         let length = text[cell.clone()].len();
-        let first = text[cell.start..].first_chunk::<16>();
-        let last = text[..cell.end].last_chunk::<16>();
-        if let (Some(first), Some(last), ..=LONGEST) = (first, last, length) {
-            let words = |bytes: &[u8; 16]| {
-                let [a, b] = bytes.as_chunks().0 else { unreachable!("twice eight") };
-                [u64::from_ne_bytes(*a), u64::from_ne_bytes(*b)]
-            };
-            let print = Print::new(words(first), words(last), length);
-            self.slots[print.slot(self.shift)] = Slot { print, code };
+        if let (Some(window), ..WINDOW) = (text[cell.start..].first_chunk(), length) {
+            let (words, length) = (text_in(window, length), length as u32);
+            let slot = self.slot(words, length);
+            self.slots[slot] = Slot { words, length, code };
         }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use super::{FIRST, Recent, WINDOW, hash};
+    use crate::bytes::RangeSlice;
+    use std::arch::x86_64::*;
+
+    /// As the method of that name.
+    #[target_feature(enable = "avx2,bmi2")]
+    pub(super) fn append_codes(
+        recent: &Recent,
+        text: &[u8],
+        cells: RangeSlice<'_>,
+        step: usize,
+        codes: &mut Vec<u32>,
+    ) -> usize {
+        // Whether cells are known is asked of some of them at once.
+        const SOME: usize = 8;
+        let Some(last_window) = text.len().checked_sub(WINDOW) else { return 0 };
+        let n = cells.len().div_ceil(step);
+        let room = &mut codes.spare_capacity_mut()[..n];
+        let Recent { slots, shift } = recent;
+        let mut known = 0;
+        let mut some = SOME;
+        while known < n {
+            let end = n.min(known + some);
+            let mut unlike = _mm256_setzero_si256();
+            let mut unlike_length = 0;
+            let mut i = known;
+            while i < end {
+                // SAFETY: i is at most n - 1, and n - 1 times the step is the place of
+                // a range.
+                let (start, end) = unsafe { cells.get_unchecked(i * step) };
+                let length = end.wrapping_sub(start);
+                if length as usize >= WINDOW || start as usize > last_window {
+                    unlike_length = u32::MAX;
+                    break;
+                }
+                // SAFETY: a window begins at most at the place that the start was
+                // compared with, and a mask at most at the last one, since the length
+                // is below their number.
+                let (window, mask) = unsafe {
+                    let window = text.as_ptr().add(start as usize);
+                    let mask = FIRST.get_unchecked(length as usize);
+                    (_mm256_loadu_si256(window.cast()), _mm256_loadu_si256(mask.as_ptr().cast()))
+                };
+                let words = _mm256_and_si256(window, mask);
+                let high = _mm256_extracti128_si256::<1>(words);
+                let folded = _mm_xor_si128(_mm256_castsi256_si128(words), high);
+                let [low, high] = [_mm_cvtsi128_si64(folded), _mm_extract_epi64::<1>(folded)];
+                let slot = hash([low as u64, high as u64], length, *shift);
+                // SAFETY: a hash has as many bits as the number of slots, less one.
+                let slot = unsafe { slots.get_unchecked(slot) };
+                // SAFETY: a reference to thirty-two bytes.
+                let known_words = unsafe { _mm256_loadu_si256(slot.words.as_ptr().cast()) };
+                unlike = _mm256_or_si256(unlike, _mm256_xor_si256(words, known_words));
+                unlike_length |= length ^ slot.length;
+                // SAFETY: i is below n, the length of the room.
+                unsafe { room.get_unchecked_mut(i) }.write(slot.code);
+                i += 1;
+            }
+            if unlike_length == 0 && _mm256_testz_si256(unlike, unlike) != 0 {
+                known = end;
+            } else if some > 1 {
+                // Those before the one that is not known.
+                some = 1;
+            } else {
+                break;
+            }
+        }
+        // SAFETY: so many codes have been written to the room, one behind the other.
+        unsafe { codes.set_len(codes.len() + known) };
+        known
     }
 }
 
@@ -202,7 +245,7 @@ mod tests {
                 0..200,
             ),
             before in "[ab]{0,18}",
-            behind in "[ab]{0,18}",
+            behind in "[ab]{0,40}",
             step in 1usize..3,
             room in 0usize..3_000,
         ) {
@@ -217,6 +260,11 @@ mod tests {
                 let mut codes = vec![7];
                 let n = recent.codes(text, ranges.as_slice().skip(at * step), step, &mut codes);
                 prop_assert_eq!(codes.len(), 1 + n);
+                // Every way gives the same.
+                let mut same = vec![7];
+                let cells_ahead = ranges.as_slice().skip(at * step);
+                prop_assert_eq!(recent.append_codes(text, cells_ahead, step, &mut same), n);
+                prop_assert_eq!(&same, &codes);
                 for (cell, code) in cells[at..].iter().zip(&codes[1..]) {
                     prop_assert_eq!(given.get(cell.as_str()), Some(code));
                 }
@@ -231,7 +279,7 @@ mod tests {
             }
             // Many are: there are few of the shortest kind.
             let short = cells.iter().filter(|cell| cell.len() < 2).count();
-            let few = before.len() < 16 || behind.len() < 16 || room < 1_000;
+            let few = behind.len() < WINDOW || room < 1_000;
             prop_assert!(few || known + 20 > short);
         }
     }
