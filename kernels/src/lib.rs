@@ -13,9 +13,9 @@
 //!   bound; the family's one list makes it known to everybody else.
 //! - [`gemm`]: the three matrix products of a dense layer; [`gather`]: what
 //!   takes their place where inputs are categories.
-//! - [`bytes`], [`quotes`], [`numbers`], [`texts`], [`columns`], [`map`]: finding the
-//!   delimiters of a text, reading its numbers, telling its words apart; statistics
-//!   and scaling of columns; memory for what is read.
+//! - [`bytes`], [`quotes`], [`numbers`], [`texts`], [`columns`], [`map`], [`rooms`]:
+//!   finding the delimiters of a text, reading its numbers, telling its words apart;
+//!   statistics and scaling of columns; memory for what is read.
 //! - [`single`], [`small`]: whole networks in one call, for single rows and for
 //!   networks of a few neurons.
 //! - [`table`]: every operation under every instruction set, with its oracle
@@ -42,6 +42,7 @@ pub mod numbers;
 pub mod optim;
 pub mod peak;
 pub mod quotes;
+pub mod rooms;
 pub mod simd;
 pub mod single;
 pub mod small;

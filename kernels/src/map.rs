@@ -19,18 +19,14 @@ use std::path::Path;
 /// # Panics
 /// Where the system refuses so much.
 pub fn zeros_in_large_pages<T: bytemuck::Zeroable>(n: usize) -> Vec<T> {
-    try_zeros_in_large_pages(n).unwrap_or_else(|| panic!("there is no memory for {n} values"))
-}
-
-/// As [`zeros_in_large_pages`]; none where the system refuses so much.
-pub fn try_zeros_in_large_pages<T: bytemuck::Zeroable>(n: usize) -> Option<Vec<T>> {
     // Fresh memory of the system is zeros, and is not touched yet.
-    let values = bytemuck::try_zeroed_vec(n).ok()?;
+    let values = bytemuck::try_zeroed_vec(n);
+    let values = values.unwrap_or_else(|()| panic!("there is no memory for {n} values"));
     advise_large_pages(values.as_ptr_range());
-    Some(values)
+    values
 }
 
-fn advise_large_pages<T>(values: std::ops::Range<*const T>) {
+pub(crate) fn advise_large_pages<T>(values: std::ops::Range<*const T>) {
     #[cfg(target_os = "linux")]
     {
         const PAGE: usize = 4096;
@@ -154,12 +150,10 @@ mod tests {
     }
 
     #[test]
-    fn zeros_are_there_or_refused() {
+    fn zeros_are_there() {
         for n in [0, 1, 1_000_000] {
             assert_eq!(zeros_in_large_pages::<u32>(n), vec![0; n]);
-            assert_eq!(try_zeros_in_large_pages::<u64>(n), Some(vec![0; n]));
         }
-        assert_eq!(try_zeros_in_large_pages::<u64>(usize::MAX / 16), None);
     }
 
     #[test]

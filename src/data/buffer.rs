@@ -1,7 +1,8 @@
 //! The cells of a column: in memory, or in a file that is mapped.
 
 use bytemuck::Pod;
-use mlpc_kernels::map::{Map, Scratch, try_zeros_in_large_pages, zeros_in_large_pages};
+use mlpc_kernels::map::{Map, Scratch};
+use mlpc_kernels::rooms::{Room, Rooms, Unwritten};
 use rayon::prelude::*;
 use std::fmt;
 use std::io;
@@ -17,8 +18,8 @@ pub struct Buffer<T>(Arc<Place<T>>);
 
 enum Place<T> {
     Memory(Vec<T>),
-    /// A part of memory that several buffers share.
-    Part(Arc<Vec<T>>, Range<usize>),
+    /// A room in memory that several buffers share.
+    Room(Arc<Rooms<T>>, usize),
     Mapped(Map),
 }
 
@@ -41,7 +42,7 @@ impl<T: Pod> Deref for Buffer<T> {
     fn deref(&self) -> &[T] {
         match &*self.0 {
             Place::Memory(cells) => cells,
-            Place::Part(cells, part) => &cells[part.clone()],
+            Place::Room(rooms, room) => rooms.filled(*room),
             // Parts of a file start at multiples of a page.
             Place::Mapped(map) => bytemuck::cast_slice(map),
         }
@@ -107,14 +108,13 @@ impl Storage {
         let new = |i| Sink {
             cells: Vec::new(),
             has_room: false,
-            in_room: 0,
             start: i as u64 * stride,
             stride,
             written: 0,
             collected,
         };
         let sinks = (0..sinks).map(new).collect();
-        Ok(Sinks { sinks, rooms: Vec::new(), room: 0, scratch })
+        Ok(Sinks { sinks, rooms: Rooms::default(), scratch })
     }
 
     /// A buffer `[rows, width]` whose rows are written by `write`, on the threads
@@ -134,21 +134,21 @@ impl Storage {
         // before they go to a file.
         const ROWS: (usize, usize) = (1 << 10, 1 << 14);
         let write = &write;
-        let write_all = |first: usize, cells: &mut [T]| -> Vec<R> {
-            let parts = cells.par_chunks_mut((ROWS.0 * width).max(1)).enumerate();
-            parts.map(|(i, cells)| write(first + i * ROWS.0, cells)).collect()
-        };
+        let some = (ROWS.0 * width).max(1);
         let Storage::Folder(_) = self else {
-            let mut cells = zeros_in_large_pages(rows * width);
-            let found = write_all(0, &mut cells);
-            return Ok((cells.into(), found));
+            let mut cells = Unwritten::new(rows * width);
+            let parts: Vec<_> = cells.chunks(some).enumerate().collect();
+            let parts = parts.into_par_iter();
+            let found = parts.map(|(i, cells)| write(i * ROWS.0, cells.clear())).collect();
+            return Ok((cells.finish().into(), found));
         };
         let mut sinks = self.sinks(1, rows as u64 * width as u64)?;
         let mut cells = vec![T::zeroed(); ROWS.1.min(rows) * width];
         let mut found = Vec::new();
         for first in (0..rows).step_by(ROWS.1) {
             let cells = &mut cells[..ROWS.1.min(rows - first) * width];
-            found.extend(write_all(first, cells));
+            let parts = cells.par_chunks_mut(some).enumerate();
+            found.par_extend(parts.map(|(i, cells)| write(first + i * ROWS.0, cells)));
             sinks.writers().iter_mut().try_for_each(|writer| writer.extend(cells))?;
         }
         let mut buffers = sinks.finish()?;
@@ -172,11 +172,8 @@ const COLLECTED: (usize, usize) = (1 << 16, 32 << 20);
 /// Buffers that are being filled, which share a file where they are in one.
 pub(crate) struct Sinks<T> {
     sinks: Vec<Sink<T>>,
-    /// In memory, a room for each of the sinks that has one, one behind the other:
-    /// large pages would be half empty if each sink had its own.
-    rooms: Vec<T>,
-    /// The cells of a room.
-    room: usize,
+    /// In memory, a room for each of the sinks that has one.
+    rooms: Rooms<T>,
     scratch: Option<Scratch>,
 }
 
@@ -186,8 +183,6 @@ struct Sink<T> {
     /// all of them, where they are in memory.
     cells: Vec<T>,
     has_room: bool,
-    /// The cells in its room.
-    in_room: usize,
     /// The offset of the first cell in the file.
     start: u64,
     /// The bytes up to the next sink in the file.
@@ -200,7 +195,7 @@ struct Sink<T> {
 /// Where a sink's cells are put; those of different sinks on different threads.
 pub(crate) struct Writer<'a, T> {
     sink: &'a mut Sink<T>,
-    room: &'a mut [T],
+    room: Option<Room<'a, T>>,
     scratch: Option<&'a Scratch>,
 }
 
@@ -210,17 +205,23 @@ impl<T: Pod> Writer<'_, T> {
     /// # Errors
     /// Where there is no room in the file system.
     pub(crate) fn extend(&mut self, cells: &[T]) -> io::Result<()> {
+        self.extend_by(cells.iter().copied())
+    }
+
+    /// As [`Writer::extend`].
+    pub(crate) fn extend_by(
+        &mut self,
+        cells: impl ExactSizeIterator<Item = T> + Clone,
+    ) -> io::Result<()> {
         let sink = &mut *self.sink;
-        if sink.cells.is_empty()
-            && let Some(room) = self.room.get_mut(sink.in_room..sink.in_room + cells.len())
-        {
-            room.copy_from_slice(cells);
-            sink.in_room += cells.len();
-            return Ok(());
+        if let Some(room) = &mut self.room {
+            if sink.cells.is_empty() && room.extend(cells.clone()) {
+                return Ok(());
+            }
+            // More than were expected.
+            sink.cells.extend_from_slice(room.take());
         }
-        // More than were expected.
-        sink.cells.extend_from_slice(&self.room[..std::mem::take(&mut sink.in_room)]);
-        sink.cells.extend_from_slice(cells);
+        sink.cells.extend(cells);
         match self.scratch {
             Some(scratch) if size_of_val(&*sink.cells) >= sink.collected => sink.write(scratch),
             _ => Ok(()),
@@ -230,7 +231,10 @@ impl<T: Pod> Writer<'_, T> {
     /// Drops what there is: it will not be needed.
     pub(crate) fn clear(&mut self) {
         self.sink.cells = Vec::new();
-        (self.sink.in_room, self.sink.written) = (0, 0);
+        self.sink.written = 0;
+        self.room.iter_mut().for_each(|room| {
+            room.take();
+        });
     }
 }
 
@@ -265,19 +269,18 @@ impl<T: Pod> Sinks<T> {
         let page = PAGE_OF_MEMORY / size_of::<T>();
         let room = cells.next_multiple_of(line);
         let room = room + if room.is_multiple_of(page) { line } else { 0 };
-        let all = room.checked_mul(with_room.len());
-        if let Some(rooms) = all.and_then(try_zeros_in_large_pages) {
-            (self.rooms, self.room) = (rooms, room);
+        if let Some(rooms) = Rooms::try_new(with_room.len(), room) {
+            self.rooms = rooms;
             with_room.into_iter().for_each(|sink| self.sinks[sink].has_room = true);
         }
     }
 
     /// A writer for each sink.
     pub(crate) fn writers(&mut self) -> Vec<Writer<'_, T>> {
-        let Sinks { sinks, rooms, room, scratch } = self;
-        let mut rooms = rooms.chunks_exact_mut((*room).max(1));
+        let Sinks { sinks, rooms, scratch } = self;
+        let mut rooms = rooms.iter_mut();
         let sinks = sinks.iter_mut().map(|sink| {
-            let room = if sink.has_room { rooms.next().unwrap_or_default() } else { &mut [] };
+            let room = if sink.has_room { rooms.next() } else { None };
             Writer { sink, room, scratch: scratch.as_ref() }
         });
         sinks.collect()
@@ -289,13 +292,13 @@ impl<T: Pod> Sinks<T> {
     /// Where there is no room in the file system.
     pub(crate) fn finish(mut self) -> io::Result<Vec<Buffer<T>>> {
         let Some(scratch) = self.scratch else {
-            let (rooms, mut room) = (Arc::new(self.rooms), 0);
+            let (rooms, mut next) = (Arc::new(self.rooms), 0);
             let buffer = |sink: Sink<T>| {
-                let start = room;
-                room += if sink.has_room { self.room } else { 0 };
-                match sink.in_room {
-                    0 => sink.cells.into(),
-                    n => Buffer(Arc::new(Place::Part(rooms.clone(), start..start + n))),
+                let room = next;
+                next += usize::from(sink.has_room);
+                match sink.has_room && sink.cells.is_empty() {
+                    true => Buffer(Arc::new(Place::Room(rooms.clone(), room))),
+                    false => sink.cells.into(),
                 }
             };
             return Ok(self.sinks.into_iter().map(buffer).collect());

@@ -353,7 +353,6 @@ impl Pass {
         let columns = self.builders.par_iter_mut().zip(writers).enumerate();
         columns
             .try_for_each(|(i, (builder, (mut numbers, mut texts)))| {
-                let mut new_codes = Vec::new();
                 for Parsed { scanned, parts } in &parsed {
                     if builder.wrong {
                         break;
@@ -379,8 +378,10 @@ impl Pass {
                             numbers.extend(&part.cells)?;
                         }
                         Part::Text(part) => {
-                            builder.take_text(part, &scanned.batch, i, &names[i], &mut new_codes);
-                            texts.extend(&new_codes)?;
+                            let of = builder.take_text(part, &scanned.batch, i, &names[i]);
+                            let missing = of.len() - 1;
+                            let codes = part.codes.iter();
+                            texts.extend_by(codes.map(|&code| of[missing.min(code as usize)]))?;
                         }
                     }
                     builder.rows += scanned.batch.rows();
@@ -405,17 +406,17 @@ impl Builder {
         self.infinite.first.extend(first.map(|(row, cell)| (self.rows + row, cell.clone())));
     }
 
-    /// Leaves the cells' codes in `new_codes`.
+    /// Takes up the levels of a batch; their codes, and behind them that of a missing
+    /// cell.
     fn take_text(
         &mut self,
         part: &Dictionary,
         batch: &Batch,
         column: usize,
         name: &str,
-        new_codes: &mut Vec<u32>,
-    ) {
+    ) -> Vec<u32> {
         let Builder { levels, known, hasher, .. } = self;
-        let mut new_code = Vec::with_capacity(part.first_rows.len());
+        let mut new_code = Vec::with_capacity(part.first_rows.len() + 1);
         for &row in &part.first_rows {
             let raw = batch.text(row as usize, column);
             let entry = known.entry(
@@ -440,9 +441,8 @@ impl Builder {
             levels.push(level.to_owned());
             new_code.push(code);
         }
-        let of = |code: &u32| new_code.get(*code as usize).copied().unwrap_or(Text::MISSING);
-        new_codes.clear();
-        new_codes.extend(part.codes.iter().map(of));
+        new_code.push(Text::MISSING);
+        new_code
     }
 }
 
