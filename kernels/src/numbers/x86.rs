@@ -137,9 +137,12 @@ pub(super) fn plain_numbers_by_eight(
     numbers: &mut Vec<f64>,
 ) {
     let mut at = 0;
+    // Until there is one that is not.
+    let mut may_be_whole = true;
     while at < cells.len() {
         let end = at.saturating_add(8 * step).min(cells.len());
-        match eight(text, cells, at, step) {
+        let found = eight(text, cells, at, step, &mut may_be_whole);
+        match found {
             Some(eight) => {
                 let mut values = [0.0; 8];
                 // SAFETY: room for eight values.
@@ -159,11 +162,70 @@ pub(super) fn plain_numbers_by_eight(
     }
 }
 
+/// What keeps the last `n` of eight bytes, at `n`.
+const LAST_OF_EIGHT: [[u8; 8]; 9] = {
+    let mut masks = [[0; 8]; 9];
+    let mut n = 0;
+    while n <= 8 {
+        let mut i = 8 - n;
+        while i < 8 {
+            masks[n][i] = 0xff;
+            i += 1;
+        }
+        n += 1;
+    }
+    masks
+};
+
+/// The numbers of these lengths up to these ends, where all are digits and nothing else.
+///
+/// # Safety
+/// The text has eight bytes before each end, and no length is above eight.
+#[inline]
+#[target_feature(enable = "avx2,bmi1,avx512f,avx512bw,avx512cd,avx512dq,avx512vl")]
+unsafe fn whole(text: &[u8], ends: &[u32; 8], lengths: &[usize; 8]) -> Option<__m512d> {
+    // SAFETY: as the caller promises.
+    let (bytes, masks) = unsafe {
+        let bytes = |i: usize| &*text.as_ptr().add(ends[i] as usize - 8).cast();
+        let mask = |i: usize| LAST_OF_EIGHT.get_unchecked(lengths[i]);
+        (
+            words([bytes(0), bytes(1), bytes(2), bytes(3), bytes(4), bytes(5), bytes(6), bytes(7)]),
+            words([mask(0), mask(1), mask(2), mask(3), mask(4), mask(5), mask(6), mask(7)]),
+        )
+    };
+    let digits = _mm512_and_si512(_mm512_xor_si512(bytes, _mm512_set1_epi8(0x30)), masks);
+    if _mm512_cmpgt_epu8_mask(digits, _mm512_set1_epi8(9)) != 0 {
+        return None;
+    }
+    let (tens, hundreds) = (_mm512_set1_epi16(0x010a), _mm512_set1_epi32(0x0001_0064));
+    let fours = _mm512_madd_epi16(_mm512_maddubs_epi16(digits, tens), hundreds);
+    // Of each number, its first four digits are below its last.
+    let first = _mm512_mul_epu32(fours, _mm512_set1_epi64(10_000));
+    Some(_mm512_cvtepi64_pd(_mm512_add_epi64(first, _mm512_srli_epi64::<32>(fours))))
+}
+
+/// Eight bytes in each eighth of a register.
+#[inline]
+#[target_feature(enable = "avx2,avx512f")]
+fn words(bytes: [&[u8; 8]; 8]) -> __m512i {
+    let [a, b, c, d, e, f, g, h] = bytes;
+    let word = |bytes: &[u8; 8]| i64::from_le_bytes(*bytes);
+    let low = _mm256_set_epi64x(word(d), word(c), word(b), word(a));
+    let high = _mm256_set_epi64x(word(h), word(g), word(f), word(e));
+    _mm512_inserti64x4::<1>(_mm512_castsi256_si512(low), high)
+}
+
 /// The numbers in the cells `at`, `at + step` and so on, where all eight are
 /// there, are plain, and have at most fifteen digits and sixteen bytes.
 #[inline]
 #[target_feature(enable = "avx2,bmi1,avx512f,avx512bw,avx512cd,avx512dq,avx512vl")]
-fn eight(text: &[u8], cells: RangeSlice<'_>, at: usize, step: usize) -> Option<__m512d> {
+fn eight(
+    text: &[u8],
+    cells: RangeSlice<'_>,
+    at: usize,
+    step: usize,
+    may_be_whole: &mut bool,
+) -> Option<__m512d> {
     let (starts, ends) = cells.strided::<8>(at, step)?;
     let (mut lengths, mut too_long, mut outside) = ([0; 8], 0, 0);
     for i in 0..8 {
@@ -175,6 +237,15 @@ fn eight(text: &[u8], cells: RangeSlice<'_>, at: usize, step: usize) -> Option<_
     }
     if too_long >= 16 || (outside as isize) < 0 {
         return None;
+    }
+    if *may_be_whole && too_long < 8 {
+        // SAFETY: for each of the cells, the text has eight bytes before the end, and
+        // its length is 1 to 8: both were checked above, for all at once.
+        let numbers = unsafe { whole(text, &ends, &lengths) };
+        *may_be_whole = numbers.is_some();
+        if *may_be_whole {
+            return numbers;
+        }
     }
     // SAFETY: for each of the cells, the text has sixteen bytes before the end,
     // and its length is 1 to 16: both were checked above, for all at once. A
