@@ -171,6 +171,24 @@ compiled_for! {
     }
 }
 
+/// Writes what a table has in the place of each code, and in its last place for codes
+/// behind it, to `values[0]`, `values[stride]`, `values[2 * stride]` and so on.
+///
+/// # Panics
+/// Where the table is empty, there is no room for a value, or `stride` is 0.
+pub fn look_up(codes: &[u32], table: &[u32], values: &mut [u32], stride: usize) {
+    let last = table.len().checked_sub(1).expect("a table of some values");
+    let room = values.len().div_ceil(stride);
+    assert!(codes.len() <= room, "{} codes, room for {room}", codes.len());
+    for (i, &code) in codes.iter().enumerate() {
+        // SAFETY: at most the last place of the table; and `i` is below the room,
+        // so that i * stride is a place of the values.
+        unsafe {
+            *values.get_unchecked_mut(i * stride) = *table.get_unchecked(last.min(code as usize));
+        }
+    }
+}
+
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     use super::partition_one_by_one;
@@ -257,6 +275,15 @@ mod tests {
             let lowest = values.iter().filter(|x| **x == low).count();
             expected.extend(values.iter().filter(|x| **x > low && **x < high));
             prop_assert_eq!((counts, found), ((below, lowest), expected));
+
+            let codes: Vec<u32> = values.iter().map(|x| x.abs() as u32).collect();
+            let table = [5, 3, 8, 9, 4, 7];
+            let mut found = vec![1; values.len() * stride];
+            look_up(&codes, &table, &mut found, stride);
+            for (i, value) in found.into_iter().enumerate() {
+                let expected = table.get(codes[i / stride] as usize).unwrap_or(&7);
+                prop_assert_eq!(value, if i % stride == 0 { *expected } else { 1 });
+            }
 
             let scaling = Scaling { fill: 2.0, offset: shift, scale: 3.0 };
             let mut scaled = vec![-7.0; values.len() * stride];

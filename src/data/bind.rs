@@ -18,6 +18,7 @@ use crate::check::model::{Data, Missing, Model, Width};
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::inputs::{self, Features, Layout};
 use crate::syntax::name_text;
+use mlpc_kernels::columns::look_up;
 
 /// The bytes that the encoded inputs may take where the caller sets no limit.
 pub const DEFAULT_LIMIT: u64 = 16 << 30;
@@ -496,31 +497,31 @@ impl<'a> Codes<'a> {
         }
     }
 
-    /// Writes the codes of these rows, kept ones from number `first` on, each
-    /// `width` behind the one before. How many training has not seen the like of.
+    /// Writes the codes of these rows, at most [`BLOCK`], kept ones from number `first`
+    /// on, each `width` behind the one before. How many training has not seen the like of.
     fn write(&self, rows: &[u32], first: usize, codes: &mut [u32], width: usize) -> usize {
-        let codes = codes.chunks_mut(width);
         match self {
             Codes::Levels { of_rows, of_levels, unseen } => {
+                let mut room = [0; BLOCK];
+                let of_these = match span(rows) {
+                    Some(span) => &of_rows[span],
+                    None => {
+                        let room = &mut room[..rows.len()];
+                        room.iter_mut().zip(rows).for_each(|(x, &row)| *x = of_rows[row as usize]);
+                        room
+                    }
+                };
+                look_up(of_these, of_levels, codes, width);
                 let missing = of_levels.len() - 1;
-                let level = |code: u32| (code as usize).min(missing);
-                match span(rows) {
-                    Some(span) => codes
-                        .zip(&of_rows[span])
-                        .for_each(|(codes, &code)| codes[0] = of_levels[level(code)]),
-                    None => codes.zip(rows).for_each(|(codes, &row)| {
-                        codes[0] = of_levels[level(of_rows[row as usize])]
-                    }),
-                }
-                let is_unseen = |row: u32| unseen[level(of_rows[row as usize])];
+                let is_unseen = |code: &&u32| unseen[missing.min(**code as usize)];
                 match unseen.is_empty() {
                     true => 0,
-                    false => rows.iter().filter(|&&row| is_unseen(row)).count(),
+                    false => of_these.iter().filter(is_unseen).count(),
                 }
             }
             Codes::Rows(of_rows) => {
                 let mut all = 0;
-                for (codes, &(code, unseen)) in codes.zip(&of_rows[first..]) {
+                for (codes, &(code, unseen)) in codes.chunks_mut(width).zip(&of_rows[first..]) {
                     codes[0] = code;
                     all += usize::from(unseen);
                 }
@@ -539,9 +540,17 @@ fn encode_categories(
 ) -> Result<(Buffer<u32>, Vec<usize>), Diagnostics> {
     let width = categories.len();
     let encode = |first: usize, codes: &mut [u32]| -> Vec<usize> {
+        let mut unseen = vec![0; width];
         let rows = &kept[first..][..codes.len() / width];
-        let categories = categories.iter().enumerate();
-        categories.map(|(i, (.., of))| of.write(rows, first, &mut codes[i..], width)).collect()
+        for (i, (codes, rows)) in
+            codes.chunks_mut(BLOCK * width).zip(rows.chunks(BLOCK)).enumerate()
+        {
+            let first = first + i * BLOCK;
+            for (i, ((.., of), unseen)) in categories.iter().zip(&mut unseen).enumerate() {
+                *unseen += of.write(rows, first, &mut codes[i..], width);
+            }
+        }
+        unseen
     };
     let filled = table.storage.fill(kept.len(), width, encode);
     let (codes, found) = filled.map_err(|error| no_room(&error))?;
