@@ -11,7 +11,7 @@
 use super::batch::{Batch, Column as View, TextColumn, number_of};
 use super::buffer::{Sinks, Storage};
 use super::cell::{self, Cell};
-use super::dictionary::{self, Dictionary};
+use super::dictionary::{self, Dictionary, Known};
 use super::read::{Batches, Input, Piece, ReadOptions, Scanned, count, no_room, with_rest};
 use super::table::{Column, Infinite, SHOWN, Table, Text, Values, merge_booleans, not_utf8};
 use crate::diag::{Code, Diagnostic, Diagnostics};
@@ -20,6 +20,7 @@ use hashbrown::HashTable;
 use rayon::prelude::*;
 use std::hash::BuildHasher;
 use std::path::Path;
+use std::sync::Arc;
 
 /// What a column is read as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +70,8 @@ struct Builder {
     levels: Vec<String>,
     known: HashTable<u32>,
     hasher: RandomState,
+    /// The first levels, for the next batches.
+    first_levels: Option<Arc<Known>>,
     /// A cell was not of the kind.
     wrong: bool,
     bad_text: Vec<Diagnostic>,
@@ -86,6 +89,7 @@ impl Builder {
             levels: Vec::new(),
             known: HashTable::new(),
             hasher: RandomState::default(),
+            first_levels: None,
             wrong: false,
             bad_text: Vec::new(),
             bad_texts: 0,
@@ -279,14 +283,15 @@ impl Pass {
                 let kinds = guess(&first.batch, self.batches.header().len());
                 self.builders = kinds.into_iter().map(Builder::new).collect();
                 self.expect_rows_like(&first.batch);
-                parsed.push(parse(first, &self.kinds()));
+                // What it has shown serves all others.
+                self.take(vec![parse(first, &self.columns())])?;
             } else if pieces.is_empty() && parsed.is_empty() {
                 break;
             }
             // What has been parsed is taken up while the next is parsed.
-            let kinds = self.kinds();
+            let columns = self.columns();
             let parse_all = |pieces: Vec<Piece>| {
-                pieces.into_par_iter().map(|piece| parse(piece.scan(), &kinds)).collect()
+                pieces.into_par_iter().map(|piece| parse(piece.scan(), &columns)).collect()
             };
             let (taken, next) = rayon::join(|| self.take(parsed), || parse_all(pieces));
             // Unless it has to be read again.
@@ -311,10 +316,13 @@ impl Pass {
         self.texts.expect(of(&[Kind::Text]), rows);
     }
 
-    /// What each column is still read as.
-    fn kinds(&self) -> Vec<Kind> {
-        let kind = |builder: &Builder| if builder.wrong { Kind::Passed } else { builder.kind };
-        self.builders.iter().map(kind).collect()
+    /// What each column is still read as, and the levels that it is known to have.
+    fn columns(&self) -> Vec<(Kind, Option<Arc<Known>>)> {
+        let column = |builder: &Builder| match builder.wrong {
+            true => (Kind::Passed, None),
+            false => (builder.kind, builder.first_levels.clone()),
+        };
+        self.builders.iter().map(column).collect()
     }
 
     /// Takes up some batches, in order; whether all of them count, and what has been
@@ -378,14 +386,21 @@ impl Pass {
                             numbers.extend(&part.cells)?;
                         }
                         Part::Text(part) => {
-                            let of = builder.take_text(part, &scanned.batch, i, &names[i]);
-                            let missing = of.len() - 1;
-                            let codes = part.codes.iter();
-                            texts.extend_by(codes.map(|&code| of[missing.min(code as usize)]))?;
+                            let new = builder.take_text(part, &scanned.batch, i, &names[i]);
+                            if new.is_empty() {
+                                texts.extend(&part.codes)?;
+                            } else {
+                                let code = |&code: &u32| match code.checked_sub(part.known) {
+                                    None => code,
+                                    Some(i) => *new.get(i as usize).unwrap_or(&Text::MISSING),
+                                };
+                                texts.extend_by(part.codes.iter().map(code))?;
+                            }
                         }
                     }
                     builder.rows += scanned.batch.rows();
                 }
+                builder.know_levels();
                 Ok(())
             })
             .map_err(|error: std::io::Error| no_room(&error))?;
@@ -406,8 +421,7 @@ impl Builder {
         self.infinite.first.extend(first.map(|(row, cell)| (self.rows + row, cell.clone())));
     }
 
-    /// Takes up the levels of a batch; their codes, and behind them that of a missing
-    /// cell.
+    /// Takes up the levels of a batch that were not known to it; their codes.
     fn take_text(
         &mut self,
         part: &Dictionary,
@@ -416,7 +430,7 @@ impl Builder {
         name: &str,
     ) -> Vec<u32> {
         let Builder { levels, known, hasher, .. } = self;
-        let mut new_code = Vec::with_capacity(part.first_rows.len() + 1);
+        let mut new_code = Vec::with_capacity(part.first_rows.len());
         for &row in &part.first_rows {
             let raw = batch.text(row as usize, column);
             let entry = known.entry(
@@ -441,8 +455,17 @@ impl Builder {
             levels.push(level.to_owned());
             new_code.push(code);
         }
-        new_code.push(Text::MISSING);
         new_code
+    }
+
+    /// Lets the next batches know the levels, if these are new and not too many.
+    fn know_levels(&mut self) {
+        let known = self.first_levels.as_ref().map_or(0, |known| known.levels());
+        if self.levels.len() > Known::MOST {
+            self.first_levels = None;
+        } else if self.levels.len() > known {
+            self.first_levels = Some(Arc::new(Known::of(&self.levels)));
+        }
     }
 }
 
@@ -466,18 +489,23 @@ enum Growing<'a> {
     Text(dictionary::Growing<'a>),
 }
 
-fn parse(scanned: Scanned, kinds: &[Kind]) -> Parsed {
+fn parse(scanned: Scanned, read_as: &[(Kind, Option<Arc<Known>>)]) -> Parsed {
     let batch = &scanned.batch;
     let rows = batch.rows();
     if rows == 0 {
-        return Parsed { parts: kinds.iter().map(|_| Part::Passed).collect(), scanned };
+        return Parsed { parts: read_as.iter().map(|_| Part::Passed).collect(), scanned };
     }
-    let columns = kinds.iter().enumerate().map(|(i, kind)| match (kind, batch.column(i)) {
+    let columns = read_as.iter().enumerate();
+    let columns = columns.map(|(i, (kind, known))| match (kind, batch.column(i)) {
         (Kind::Numbers, View::Text(cells)) => {
             Some((cells, Growing::Numbers(Some(Numbers::with_capacity(rows)))))
         }
         (Kind::Text, View::Text(cells)) => {
-            Some((cells, Growing::Text(dictionary::Growing::with_capacity(rows))))
+            let growing = match known {
+                Some(known) => dictionary::Growing::knowing(known, rows),
+                None => dictionary::Growing::with_capacity(rows),
+            };
+            Some((cells, Growing::Text(growing)))
         }
         _ => None,
     });
@@ -501,7 +529,7 @@ fn parse(scanned: Scanned, kinds: &[Kind]) -> Parsed {
         }
     }
     let parts =
-        columns.into_iter().zip(kinds).enumerate().map(|(i, (column, kind))| match column {
+        columns.into_iter().zip(read_as).enumerate().map(|(i, (column, (kind, _)))| match column {
             Some((_, Growing::Numbers(numbers))) => numbers.map_or(Part::Wrong, Part::Numbers),
             Some((_, Growing::Text(growing))) => Part::Text(growing.finish()),
             None => parse_column(batch, i, *kind),

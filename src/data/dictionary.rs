@@ -10,13 +10,38 @@ use mlpc_kernels::bytes::RangeSlice;
 use mlpc_kernels::texts::Recent;
 use std::hash::BuildHasher;
 
-/// Text by level: the levels are the cells of these rows of the batch.
+/// Text by level: the levels are those that were known before, and behind them the
+/// cells of these rows of the batch.
 #[derive(Default)]
 pub(crate) struct Dictionary {
     /// For each cell, which of the levels it is; [`Text::MISSING`] where there
     /// is nothing in it.
     pub(crate) codes: Vec<u32>,
     pub(crate) first_rows: Vec<u32>,
+    /// How many levels were known before.
+    pub(crate) known: u32,
+}
+
+/// The levels that a column has been found to have: most batches have no others.
+pub(crate) struct Known {
+    recent: Recent<'static>,
+    levels: u32,
+}
+
+impl Known {
+    /// With more levels than these, to know them costs more than it saves.
+    pub(crate) const MOST: usize = 2_000;
+
+    /// These levels, as many as there may be.
+    pub(crate) fn of(levels: &[String]) -> Known {
+        let recent = Recent::of(levels.iter().map(String::as_bytes));
+        Known { recent, levels: levels.len() as u32 }
+    }
+
+    /// How many levels there are.
+    pub(crate) fn levels(&self) -> usize {
+        self.levels as usize
+    }
 }
 
 /// A dictionary that cells are being added to.
@@ -24,19 +49,33 @@ pub(crate) struct Growing<'a> {
     hasher: RandomState,
     known: HashTable<u32>,
     levels: Vec<&'a [u8]>,
-    recent: Recent,
+    recent: Recent<'a>,
     dictionary: Dictionary,
 }
 
 impl<'a> Growing<'a> {
     /// For this many cells.
     pub(crate) fn with_capacity(cells: usize) -> Self {
+        Growing::new(Recent::new(cells), cells, 0)
+    }
+
+    /// For this many cells of a column some of whose levels are known. A known level
+    /// may come up as a new one.
+    pub(crate) fn knowing(known: &'a Known, cells: usize) -> Self {
+        Growing::new(known.recent.share(), cells, known.levels)
+    }
+
+    fn new(recent: Recent<'a>, cells: usize, known: u32) -> Self {
         Growing {
             hasher: RandomState::default(),
             known: HashTable::new(),
             levels: Vec::new(),
-            recent: Recent::new(cells),
-            dictionary: Dictionary { codes: Vec::with_capacity(cells), first_rows: Vec::new() },
+            recent,
+            dictionary: Dictionary {
+                codes: Vec::with_capacity(cells),
+                first_rows: Vec::new(),
+                known,
+            },
         }
     }
 
@@ -68,7 +107,7 @@ impl<'a> Growing<'a> {
             |&code| hasher.hash_one(levels[code as usize]),
         );
         match entry {
-            Entry::Occupied(found) => *found.get(),
+            Entry::Occupied(found) => dictionary.known + *found.get(),
             // A missing cell stays out of the dictionary.
             Entry::Vacant(_) if cell::is_missing(raw.trim_ascii()) => Text::MISSING,
             Entry::Vacant(vacant) => {
@@ -76,7 +115,7 @@ impl<'a> Growing<'a> {
                 vacant.insert(code);
                 levels.push(raw);
                 dictionary.first_rows.push(dictionary.codes.len() as u32);
-                code
+                dictionary.known + code
             }
         }
     }
@@ -113,7 +152,8 @@ impl Dictionary {
                 *new
             }
         };
-        Dictionary { codes: text.codes.iter().enumerate().map(code).collect(), first_rows }
+        let codes = text.codes.iter().enumerate().map(code).collect();
+        Dictionary { codes, first_rows, known: 0 }
     }
 
     /// The same as a text of its own, where `cell` says the cell of a row.

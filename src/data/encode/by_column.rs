@@ -93,7 +93,7 @@ impl Encoder<'_> {
                         Column::Text(cells) => {
                             let mut growing = Growing::with_capacity(rows);
                             cells.add_to(&mut growing);
-                            let Dictionary { codes, first_rows } = growing.finish();
+                            let Dictionary { codes, first_rows, .. } = growing.finish();
                             let levels = first_rows.iter().map(|&row| batch.text(row as usize, at));
                             let of_levels: Vec<_> = levels.map(|raw| code(Some(&raw))).collect();
                             let of_missing = code(None);
