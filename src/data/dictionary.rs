@@ -175,7 +175,8 @@ mod tests {
         /// Equal cells share a code, and others do not, however alike.
         #[test]
         fn codes_tell_cells_apart(
-            cells in prop::collection::vec("[ab]{0,3}|a{3}[ab]{0,2}a{3}|[ab]{7,9}|[ab]{15,17}|[ab]{23,26}|a{17}[abc]{3}a{9}|NA", 0..400),
+            cells in prop::collection::vec("[ab]{0,3}|a{3}[ab]{0,2}a{3}|[ab]{7,9}|[ab]{15,17}|[ab]{23,26}|a{17}[abc]{3}a{9}|[ab]{31,33}|NA", 0..400),
+            known in 0usize..99,
         ) {
             let found = Dictionary::of(cells.iter().map(String::as_bytes));
             // As they stand in a text.
@@ -201,8 +202,31 @@ mod tests {
                     first_rows.len() as u32 - 1
                 })
             }).collect();
-            prop_assert_eq!(found.codes, expected);
-            prop_assert_eq!(found.first_rows, first_rows);
+            prop_assert_eq!(&found.codes, &expected);
+            prop_assert_eq!(&found.first_rows, &first_rows);
+
+            // As a column some of whose levels are known: a code says its level still.
+            let levels: Vec<String> =
+                first_rows.iter().take(known).map(|&row| cells[row as usize].clone()).collect();
+            let known = Known::of(&levels);
+            let mut growing = Growing::knowing(&known, cells.len());
+            growing.extend(text.as_bytes(), ranges.as_slice(), 1);
+            let Dictionary { codes, first_rows, known } = growing.finish();
+            prop_assert_eq!(known as usize, levels.len());
+            let new = first_rows.iter().map(|&row| cells[row as usize].as_str());
+            let all: Vec<&str> = levels.iter().map(String::as_str).chain(new).collect();
+            for ((cell, code), plain) in cells.iter().zip(&codes).zip(&expected) {
+                prop_assert_eq!(*code == Text::MISSING, *plain == Text::MISSING);
+                prop_assert!(*code == Text::MISSING || all[*code as usize] == cell);
+            }
+            // Few come up as new: those that share a hash with others, beside long ones
+            // and those near the end of the text.
+            let again = |row: &&u32| {
+                let cell = &cells[**row as usize];
+                let start = ranges.as_slice().get(**row as usize).map_or(0, |range| range.start);
+                start + 32 <= text.len() && cell.len() < 32 && levels.contains(cell)
+            };
+            prop_assert!(2 * first_rows.iter().filter(again).count() < levels.len() + 20);
         }
     }
 }
