@@ -2,7 +2,6 @@
 //! moment ago. Tables have few levels, and few of them make most of the cells.
 
 use super::bytes::RangeSlice;
-use std::borrow::Cow;
 use std::ops::Range;
 
 /// The codes of texts that have come up, by their content.
@@ -11,9 +10,9 @@ use std::ops::Range;
 /// never known, nor are those that end where the text that they stand in ends. A new
 /// text takes the place of one with the same hash.
 #[derive(Debug, Clone)]
-pub struct Recent<'a> {
+pub struct Recent {
     /// Two to the power of some number of them.
-    slots: Cow<'a, [Slot]>,
+    slots: Box<[Slot]>,
     /// 64 less that power.
     shift: u32,
 }
@@ -78,17 +77,17 @@ fn hash([low, high]: [u64; 2], length: u32, shift: u32) -> usize {
     (mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> shift) as usize
 }
 
-impl Recent<'_> {
+impl Recent {
     /// Knows nothing. It is to see about so many cells: with few of them, room for
     /// many texts would cost more than it saves.
-    pub fn new(cells: usize) -> Recent<'static> {
+    pub fn new(cells: usize) -> Recent {
         Recent::with_power((cells / 8).clamp(2, 256).ilog2())
     }
 
     /// Knows these texts, whose codes are 0, 1, 2 and so on, but for those that are too
     /// long or have the hash of another. It has room for many more than there are,
     /// since it is made once for many cells.
-    pub fn of<'t>(texts: impl ExactSizeIterator<Item = &'t [u8]>) -> Recent<'static> {
+    pub fn of<'t>(texts: impl ExactSizeIterator<Item = &'t [u8]>) -> Recent {
         let mut recent = Recent::with_power((16 * texts.len()).clamp(256, 1 << 14).ilog2());
         for (code, text) in texts.enumerate().filter(|(_, text)| text.len() < WINDOW) {
             let mut room = [0; 2 * WINDOW];
@@ -98,16 +97,10 @@ impl Recent<'_> {
         recent
     }
 
-    fn with_power(power: u32) -> Recent<'static> {
+    fn with_power(power: u32) -> Recent {
         // No text is so long.
         let none = Slot { words: [0; WINDOW / 8], length: u32::MAX, code: 0 };
-        Recent { slots: vec![none; 1 << power].into(), shift: u64::BITS - power }
-    }
-
-    /// Knows what this one knows, without a copy as long as there is nothing to be
-    /// remembered.
-    pub fn share(&self) -> Recent<'_> {
-        Recent { slots: Cow::Borrowed(&self.slots), shift: self.shift }
+        Recent { slots: vec![none; 1 << power].into_boxed_slice(), shift: u64::BITS - power }
     }
 
     /// Appends the codes of the cells 0, `step`, 2 · `step` and so on, each the range
@@ -170,7 +163,7 @@ impl Recent<'_> {
         if let (Some(window), ..WINDOW) = (text[cell.start..].first_chunk(), length) {
             let (words, length) = (text_in(window, length), length as u32);
             let slot = self.slot(words, length);
-            self.slots.to_mut()[slot] = Slot { words, length, code };
+            self.slots[slot] = Slot { words, length, code };
         }
     }
 }
@@ -184,7 +177,7 @@ mod x86 {
     /// As the method of that name.
     #[target_feature(enable = "avx2,bmi2")]
     pub(super) fn append_codes(
-        recent: &Recent<'_>,
+        recent: &Recent,
         text: &[u8],
         cells: RangeSlice<'_>,
         step: usize,
@@ -195,7 +188,7 @@ mod x86 {
         let Some(last_window) = text.len().checked_sub(WINDOW) else { return 0 };
         let n = cells.len().div_ceil(step);
         let room = &mut codes.spare_capacity_mut()[..n];
-        let (slots, shift) = (&*recent.slots, recent.shift);
+        let Recent { slots, shift } = recent;
         let mut known = 0;
         let mut some = SOME;
         while known < n {
@@ -224,7 +217,7 @@ mod x86 {
                 let high = _mm256_extracti128_si256::<1>(words);
                 let folded = _mm_xor_si128(_mm256_castsi256_si128(words), high);
                 let [low, high] = [_mm_cvtsi128_si64(folded), _mm_extract_epi64::<1>(folded)];
-                let slot = hash([low as u64, high as u64], length, shift);
+                let slot = hash([low as u64, high as u64], length, *shift);
                 // SAFETY: a hash has as many bits as the number of slots, less one.
                 let slot = unsafe { slots.get_unchecked(slot) };
                 // SAFETY: a reference to thirty-two bytes.

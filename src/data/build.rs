@@ -461,9 +461,7 @@ impl Builder {
     /// Lets the next batches know the levels, if these are new and not too many.
     fn know_levels(&mut self) {
         let known = self.first_levels.as_ref().map_or(0, |known| known.levels());
-        if self.levels.len() > Known::MOST {
-            self.first_levels = None;
-        } else if self.levels.len() > known {
+        if self.levels.len() > known {
             self.first_levels = Some(Arc::new(Known::of(&self.levels)));
         }
     }

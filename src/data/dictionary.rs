@@ -23,17 +23,19 @@ pub(crate) struct Dictionary {
 }
 
 /// The levels that a column has been found to have: most batches have no others.
+#[derive(Debug)]
 pub(crate) struct Known {
-    recent: Recent<'static>,
+    recent: Recent,
     levels: u32,
 }
 
 impl Known {
     /// With more levels than these, to know them costs more than it saves.
-    pub(crate) const MOST: usize = 2_000;
+    const MOST: usize = 2_000;
 
-    /// These levels, as many as there may be.
+    /// These levels, if they are not too many.
     pub(crate) fn of(levels: &[String]) -> Known {
+        let levels = if levels.len() > Known::MOST { &[] } else { levels };
         let recent = Recent::of(levels.iter().map(String::as_bytes));
         Known { recent, levels: levels.len() as u32 }
     }
@@ -44,28 +46,39 @@ impl Known {
     }
 }
 
+/// What cells are compared with first.
+enum Memory<'a> {
+    /// The column's levels, which others compare with, too.
+    Known(&'a Recent),
+    /// What has come up in the batch.
+    Own(Recent),
+}
+
 /// A dictionary that cells are being added to.
 pub(crate) struct Growing<'a> {
     hasher: RandomState,
     known: HashTable<u32>,
     levels: Vec<&'a [u8]>,
-    recent: Recent<'a>,
+    recent: Memory<'a>,
     dictionary: Dictionary,
 }
 
 impl<'a> Growing<'a> {
     /// For this many cells.
     pub(crate) fn with_capacity(cells: usize) -> Self {
-        Growing::new(Recent::new(cells), cells, 0)
+        Growing::new(Memory::Own(Recent::new(cells)), cells, 0)
     }
 
     /// For this many cells of a column some of whose levels are known. A known level
     /// may come up as a new one.
     pub(crate) fn knowing(known: &'a Known, cells: usize) -> Self {
-        Growing::new(known.recent.share(), cells, known.levels)
+        match known.levels {
+            0 => Growing::with_capacity(cells),
+            levels => Growing::new(Memory::Known(&known.recent), cells, levels),
+        }
     }
 
-    fn new(recent: Recent<'a>, cells: usize, known: u32) -> Self {
+    fn new(recent: Memory<'a>, cells: usize, known: u32) -> Self {
         Growing {
             hasher: RandomState::default(),
             known: HashTable::new(),
@@ -83,10 +96,16 @@ impl<'a> Growing<'a> {
     /// a text.
     pub(crate) fn extend(&mut self, text: &'a [u8], mut cells: RangeSlice<'_>, step: usize) {
         loop {
-            let known = self.recent.codes(text, cells, step, &mut self.dictionary.codes);
+            let recent = match &self.recent {
+                Memory::Known(recent) => recent,
+                Memory::Own(recent) => recent,
+            };
+            let known = recent.codes(text, cells, step, &mut self.dictionary.codes);
             let Some(new) = cells.get(known * step) else { return };
             let code = self.look_up(&text[new.clone()]);
-            self.recent.remember(text, new, code);
+            if let Memory::Own(recent) = &mut self.recent {
+                recent.remember(text, new, code);
+            }
             self.dictionary.codes.push(code);
             cells = cells.skip(cells.len().min((known + 1) * step));
         }

@@ -7,11 +7,12 @@ use super::bind::Targets;
 use super::cell::{self, Cell};
 use super::complaints::{Found, too_large_for_f32};
 use super::date_part;
+use super::dictionary::Known;
 use super::labels::{Labels, Lookup};
 use super::lines::Place;
 use super::names::{list, unknown_column};
 use super::read::{BadRow, count};
-use super::schema::{Encoding, InputColumn, Schema, Target};
+use super::schema::{Category, Encoding, InputColumn, Schema, Target};
 use super::table::{SHOWN, not_utf8};
 use crate::check::model::Missing;
 use crate::diag::{Code, Diagnostic, Diagnostics};
@@ -41,7 +42,31 @@ struct Input {
     at: usize,
     /// The first of its numbers, or the place of its code.
     start: usize,
-    lookup: Option<Lookup>,
+    levels: Option<Levels>,
+}
+
+/// The levels of a category.
+#[derive(Debug)]
+struct Levels {
+    /// Of any cell.
+    lookup: Lookup,
+    /// Of cells that are spelled as the levels are.
+    known: Known,
+    /// The code of each of these.
+    of_known: Vec<u32>,
+}
+
+impl Levels {
+    fn of(category: &Category) -> Levels {
+        let lookup = category.lookup();
+        // A cell that stands for a missing value is that first of all.
+        let is_missing = |name: &String| cell::is_missing(name.as_bytes());
+        let names = &category.levels.names;
+        let known = Known::of(if names.iter().any(is_missing) { &[] } else { names });
+        let codes = names.iter().take(known.levels()).map(|name| lookup.get(name.as_bytes()));
+        let of_known = codes.map(|code| code.unwrap_or(inputs::NONE)).collect();
+        Levels { lookup, known, of_known }
+    }
 }
 
 /// What became of some rows.
@@ -122,11 +147,11 @@ impl<'s> Encoder<'s> {
                 errors.push(unknown_column(why, &column.name, &source, known));
                 continue;
             };
-            let lookup = match &column.encoding {
-                Encoding::Category(category) => Some(category.lookup()),
+            let levels = match &column.encoding {
+                Encoding::Category(category) => Some(Levels::of(category)),
                 Encoding::Number { .. } | Encoding::Date { .. } => None,
             };
-            columns.push(Input { at, start, lookup });
+            columns.push(Input { at, start, levels });
         }
         // A list of 784 pixels tells no more than its first ten.
         let more = errors.len().saturating_sub(SHOWN);
@@ -274,7 +299,7 @@ impl<'s> Encoder<'s> {
         to.codes.resize(first + self.layout.categories.len(), inputs::NONE);
         let (dense, codes) = (&mut to.dense[start..], &mut to.codes[first..]);
         for (i, column) in self.schema.columns.iter().enumerate() {
-            let Input { at, start, lookup } = &self.columns[i];
+            let Input { at, start, levels } = &self.columns[i];
             match &column.encoding {
                 Encoding::Number { number, indicator } => {
                     let features = &mut dense[*start..];
@@ -302,7 +327,7 @@ impl<'s> Encoder<'s> {
                     }
                 }
                 Encoding::Category(category) => {
-                    let lookup = lookup.as_ref().expect("every category has its lookup");
+                    let lookup = &levels.as_ref().expect("every category has its levels").lookup;
                     let missing = batch.is_missing(row, *at);
                     let known = if missing { None } else { lookup.get(&batch.text(row, *at)) };
                     let (code, unseen) = match known {
