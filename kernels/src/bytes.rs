@@ -211,22 +211,35 @@ impl<'a> Finder<'a> {
     /// A bit for each wanted byte of the block.
     #[inline]
     fn look(&self) -> u64 {
-        // A byte that is not wanted fills the end.
-        let filler = (0..3).find(|byte| !self.wanted.contains(byte)).unwrap_or(3);
-        self.compare(&block_at(self.bytes, self.block, filler))
+        let block = block_at(self.bytes, self.block, filler(self.wanted));
+        bits_of(&block, self.wanted[0]) | bits_of(&block, self.wanted[1])
     }
+}
 
-    #[inline]
-    fn compare(&self, block: &[u8; BLOCK]) -> u64 {
-        let [a, b] = self.wanted.map(u8x16::splat);
-        let mut bits = 0;
-        for (i, part) in block.as_chunks::<16>().0.iter().enumerate() {
-            let part = u8x16::new(*part);
-            let found = part.simd_eq(a) | part.simd_eq(b);
-            bits |= u64::from(found.to_bitmask()) << (16 * i);
-        }
-        bits
+/// A byte that is none of these, and neither 0 nor a quote.
+#[inline(always)]
+fn filler(wanted: [u8; 2]) -> u8 {
+    (1..4).find(|byte| !wanted.contains(byte)).unwrap_or(1)
+}
+
+/// A bit for each byte of the block that has this value.
+#[inline(always)]
+pub(crate) fn bits_of(block: &[u8; BLOCK], byte: u8) -> u64 {
+    let mut bits = 0;
+    for (i, part) in block.as_chunks::<16>().0.iter().enumerate() {
+        let found = u8x16::new(*part).simd_eq(u8x16::splat(byte));
+        bits |= u64::from(found.to_bitmask()) << (16 * i);
     }
+    bits
+}
+
+/// What a text has beside its pieces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Seen {
+    /// How many pieces end with the second of the two values.
+    pub lines: usize,
+    /// Whether there are quotes or NUL bytes.
+    pub specials: bool,
 }
 
 /// Appends the ranges of the pieces of a text that end with one of two byte
@@ -234,7 +247,7 @@ impl<'a> Finder<'a> {
 ///
 /// # Panics
 /// Where the text has 4 GiB or more.
-pub fn split_all(bytes: &[u8], ends: [u8; 2], pieces: &mut Ranges) {
+pub fn split_all(bytes: &[u8], ends: [u8; 2], pieces: &mut Ranges) -> Seen {
     assert!(u32::try_from(bytes.len()).is_ok(), "a text of {} bytes", bytes.len());
     #[cfg(target_arch = "x86_64")]
     if x86::is_available() {
@@ -242,7 +255,7 @@ pub fn split_all(bytes: &[u8], ends: [u8; 2], pieces: &mut Ranges) {
         // checked.
         return unsafe { x86::append_pieces(bytes, ends, pieces) };
     }
-    append_pieces(bytes, ends, pieces);
+    append_pieces(bytes, ends, pieces)
 }
 
 /// The places behind the ranges that there are: of starts, and of ends.
@@ -329,20 +342,26 @@ impl Ranges {
 
 compiled_for! {
     ["bmi1", "popcnt"]
-    fn append_pieces(bytes: &[u8], wanted: [u8; 2], pieces: &mut Ranges) {
-        let mut finder = Finder { bytes, wanted, block: 0, found: 0 };
-        let mut start = 0;
-        while finder.block < bytes.len() {
-            start = pieces.append_ends(start, finder.block as u32, finder.look());
-            finder.block += BLOCK;
+    fn append_pieces(bytes: &[u8], ends: [u8; 2], pieces: &mut Ranges) -> Seen {
+        let mut seen = Seen::default();
+        let (mut start, mut at) = (0, 0);
+        let filler = filler(ends);
+        while at < bytes.len() {
+            let block = block_at(bytes, at, filler);
+            let lines = bits_of(&block, ends[1]);
+            seen.lines += lines.count_ones() as usize;
+            seen.specials |= bits_of(&block, b'"') | bits_of(&block, 0) != 0;
+            start = pieces.append_ends(start, at as u32, bits_of(&block, ends[0]) | lines);
+            at += BLOCK;
         }
         pieces.append_rest(start, bytes);
+        seen
     }
 }
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::{BLOCK, Ranges, SOME, Spare};
+    use super::{BLOCK, Ranges, SOME, Seen, Spare};
     use std::arch::x86_64::*;
 
     /// Whether the CPU has what the following is compiled for.
@@ -355,9 +374,11 @@ mod x86 {
 
     /// As the function of that name, with places written sixteen at a time.
     #[target_feature(enable = "avx512f,avx512bw,avx512vbmi2,popcnt")]
-    pub(super) fn append_pieces(bytes: &[u8], wanted: [u8; 2], pieces: &mut Ranges) {
-        let [a, b] = wanted;
+    pub(super) fn append_pieces(bytes: &[u8], ends: [u8; 2], pieces: &mut Ranges) -> Seen {
+        let [a, b] = ends;
         let (a, b) = (_mm512_set1_epi8(a as i8), _mm512_set1_epi8(b as i8));
+        let quote = _mm512_set1_epi8(b'"' as i8);
+        let (mut lines, mut specials) = (0, 0);
         let mut numbers = [0i8; BLOCK];
         for (i, number) in numbers.iter_mut().enumerate() {
             *number = i as i8;
@@ -370,8 +391,11 @@ mod x86 {
             let there = u64::MAX >> (BLOCK - block.len());
             // SAFETY: the mask has a bit for each byte of the block.
             let text = unsafe { _mm512_maskz_loadu_epi8(there, block.as_ptr().cast()) };
-            let found = _mm512_mask_cmpeq_epi8_mask(there, text, a)
-                | _mm512_mask_cmpeq_epi8_mask(there, text, b);
+            let line_ends = _mm512_mask_cmpeq_epi8_mask(there, text, b);
+            lines += line_ends.count_ones() as usize;
+            specials |= _mm512_mask_cmpeq_epi8_mask(there, text, quote);
+            specials |= _mm512_mask_testn_epi8_mask(there, text, text);
+            let found = _mm512_mask_cmpeq_epi8_mask(there, text, a) | line_ends;
             let count = found.count_ones() as usize;
             let places = _mm512_maskz_compress_epi8(found, numbers);
             let first = _mm512_set1_epi32((i * BLOCK) as i32);
@@ -405,6 +429,7 @@ mod x86 {
             unsafe { pieces.take_up(count) };
         }
         pieces.append_rest(start, bytes);
+        Seen { lines, specials: specials != 0 }
     }
 }
 
@@ -447,11 +472,14 @@ mod tests {
             prop_assert_eq!(finder.next_place(), None);
             let mut pieces = Ranges::default();
             pieces.push(7, 7);
-            split_all(&bytes, [b',', b'\n'], &mut pieces);
+            let seen = split_all(&bytes, [b',', b'\n'], &mut pieces);
+            let lines = bytes.iter().filter(|byte| **byte == b'\n').count();
+            let specials = bytes.contains(&b'"') || bytes.contains(&0);
+            prop_assert_eq!(seen, Seen { lines, specials });
             // Every way gives the same.
             let mut same = Ranges::default();
             same.push(7, 7);
-            append_pieces(&bytes, [b',', b'\n'], &mut same);
+            prop_assert_eq!(append_pieces(&bytes, [b',', b'\n'], &mut same), seen);
             prop_assert_eq!(&pieces, &same);
             let mut start = 0;
             let stops = places.iter().copied().chain((bytes.last().is_some_and(|last| {

@@ -6,9 +6,8 @@
 //! one that closes is followed by one, or by a quote, which makes two quotes inside
 //! of a cell. Other texts are for whoever looks at each byte.
 
-use super::bytes::{BLOCK, Ranges, block_at};
+use super::bytes::{BLOCK, Ranges, bits_of, block_at};
 use crate::compiled::compiled_for;
-use wide::u8x16;
 
 /// What a text is walked over with.
 #[derive(Debug, Clone, Copy)]
@@ -45,14 +44,7 @@ impl Walk {
     /// The next block.
     #[inline(always)]
     fn next(&mut self, block: &[u8; BLOCK]) -> Block {
-        let bits = |byte: u8| {
-            let mut bits = 0;
-            for (i, part) in block.as_chunks::<16>().0.iter().enumerate() {
-                let found = u8x16::new(*part).simd_eq(u8x16::splat(byte));
-                bits |= u64::from(found.to_bitmask()) << (16 * i);
-            }
-            bits
-        };
+        let bits = |byte: u8| bits_of(block, byte);
         let (quotes, lines) = (bits(b'"'), bits(self.terminator));
         let either = bits(self.delimiter) | lines;
         // A quote that opens is inside, one that closes is not.

@@ -33,6 +33,9 @@ struct Slot {
     code: u32,
 }
 
+/// The length of no text.
+const NONE: u32 = u32::MAX;
+
 /// What keeps the first `n` of a window's bytes, at `n`.
 const FIRST: [[u8; WINDOW]; WINDOW] = {
     let mut masks = [[0; WINDOW]; WINDOW];
@@ -68,12 +71,16 @@ fn text_in(window: &[u8; WINDOW], length: usize) -> Words {
     text
 }
 
-/// A hash of a text by its words, folded to two, and its length: so many bits fewer
+/// The bytes by which one half of a text's words is turned before it is folded over
+/// the other: what is alike in both halves would be lost else.
+const TURN: u32 = 3;
+
+/// A hash of a text by its words, folded to one, and its length: so many bits fewer
 /// than 64.
 #[inline(always)]
-fn hash([low, high]: [u64; 2], length: u32, shift: u32) -> usize {
+fn hash(folded: u64, length: u32, shift: u32) -> usize {
     // Fibonacci hashing (Knuth, TAOCP 3, 6.4): the high bits of a product.
-    let mixed = low ^ high.rotate_left(29) ^ u64::from(length);
+    let mixed = folded ^ u64::from(length);
     (mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> shift) as usize
 }
 
@@ -85,21 +92,24 @@ impl Recent {
     }
 
     /// Knows these texts, whose codes are 0, 1, 2 and so on, but for those that are too
-    /// long or have the hash of another. It has room for many more than there are,
-    /// since it is made once for many cells.
+    /// long or have the hash of one before: those that come up first come up often. It
+    /// has room for many more than there are, since it is made once for many cells.
     pub fn of<'t>(texts: impl ExactSizeIterator<Item = &'t [u8]>) -> Recent {
         let mut recent = Recent::with_power((16 * texts.len()).clamp(256, 1 << 14).ilog2());
         for (code, text) in texts.enumerate().filter(|(_, text)| text.len() < WINDOW) {
-            let mut room = [0; 2 * WINDOW];
+            let mut room = [0; WINDOW];
             room[..text.len()].copy_from_slice(text);
-            recent.remember(&room, 0..text.len(), code as u32);
+            let (words, length) = (text_in(&room, text.len()), text.len() as u32);
+            let slot = recent.slot(words, length);
+            if recent.slots[slot].length == NONE {
+                recent.slots[slot] = Slot { words, length, code: code as u32 };
+            }
         }
         recent
     }
 
     fn with_power(power: u32) -> Recent {
-        // No text is so long.
-        let none = Slot { words: [0; WINDOW / 8], length: u32::MAX, code: 0 };
+        let none = Slot { words: [0; WINDOW / 8], length: NONE, code: 0 };
         Recent { slots: vec![none; 1 << power].into_boxed_slice(), shift: u64::BITS - power }
     }
 
@@ -151,7 +161,9 @@ impl Recent {
 
     #[inline]
     fn slot(&self, [a, b, c, d]: Words, length: u32) -> usize {
-        hash([a ^ c, b ^ d], length, self.shift)
+        // As bytes lie in memory, whatever their order in a word.
+        let turned = u64::from_le(b ^ d).rotate_left(8 * TURN);
+        hash(u64::from_le(a ^ c) ^ turned, length, self.shift)
     }
 
     /// Remembers the code of a cell, where it is such a text.
@@ -170,9 +182,20 @@ impl Recent {
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::{FIRST, Recent, WINDOW, hash};
+    use super::{FIRST, Recent, TURN, WINDOW, hash};
     use crate::bytes::RangeSlice;
     use std::arch::x86_64::*;
+
+    /// What moves the high eight of sixteen bytes, turned, to the place of the low ones.
+    const TURNED: [i8; 16] = {
+        let mut from = [-1; 16];
+        let mut i = 0;
+        while i < 8 {
+            from[i] = 8 + (i as i8 - TURN as i8).rem_euclid(8);
+            i += 1;
+        }
+        from
+    };
 
     /// As the method of that name.
     #[target_feature(enable = "avx2,bmi2")]
@@ -189,6 +212,8 @@ mod x86 {
         let n = cells.len().div_ceil(step);
         let room = &mut codes.spare_capacity_mut()[..n];
         let Recent { slots, shift } = recent;
+        // SAFETY: a reference to sixteen bytes.
+        let turn = unsafe { _mm_loadu_si128(TURNED.as_ptr().cast()) };
         let mut known = 0;
         let mut some = SOME;
         while known < n {
@@ -216,8 +241,8 @@ mod x86 {
                 let words = _mm256_and_si256(window, mask);
                 let high = _mm256_extracti128_si256::<1>(words);
                 let folded = _mm_xor_si128(_mm256_castsi256_si128(words), high);
-                let [low, high] = [_mm_cvtsi128_si64(folded), _mm_extract_epi64::<1>(folded)];
-                let slot = hash([low as u64, high as u64], length, *shift);
+                let folded = _mm_xor_si128(folded, _mm_shuffle_epi8(folded, turn));
+                let slot = hash(_mm_cvtsi128_si64(folded) as u64, length, *shift);
                 // SAFETY: a hash has as many bits as the number of slots, less one.
                 let slot = unsafe { slots.get_unchecked(slot) };
                 // SAFETY: a reference to thirty-two bytes.

@@ -461,7 +461,7 @@ enum Codes<'a> {
         of_rows: &'a [u32],
         /// The code of each level, and behind them that of a missing cell.
         of_levels: Vec<u32>,
-        /// Which of them training has not seen; empty where it has seen all.
+        /// Which of them training has not seen.
         unseen: Vec<bool>,
     },
     /// For each kept row, and whether training has not seen its like.
@@ -480,10 +480,7 @@ impl<'a> Codes<'a> {
                 let known = |level: &String| lookup.get(level.as_bytes()).map(|code| (code, false));
                 let of_level = |level| known(level).unwrap_or_else(|| other(false));
                 let codes = text.levels.iter().map(of_level).chain([other(true)]);
-                let (of_levels, mut unseen): (Vec<u32>, Vec<bool>) = codes.unzip();
-                if !unseen.contains(&true) {
-                    unseen.clear();
-                }
+                let (of_levels, unseen): (Vec<u32>, Vec<bool>) = codes.unzip();
                 Codes::Levels { of_rows: &text.codes, of_levels, unseen }
             }
             Values::Numbers(_) | Values::Dates(_) => {
@@ -513,10 +510,16 @@ impl<'a> Codes<'a> {
                 };
                 look_up(of_these, of_levels, codes, width);
                 let missing = of_levels.len() - 1;
-                let is_unseen = |code: &&u32| unseen[missing.min(**code as usize)];
-                match unseen.is_empty() {
-                    true => 0,
-                    false => of_these.iter().filter(is_unseen).count(),
+                // Mostly, all but a missing cell are known to training, or all are.
+                match (unseen[..missing].contains(&true), unseen[missing]) {
+                    (false, false) => 0,
+                    (false, true) => {
+                        of_these.iter().map(|&code| usize::from(code as usize >= missing)).sum()
+                    }
+                    (true, _) => {
+                        let is_unseen = |code: &&u32| unseen[missing.min(**code as usize)];
+                        of_these.iter().filter(is_unseen).count()
+                    }
                 }
             }
             Codes::Rows(of_rows) => {

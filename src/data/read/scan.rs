@@ -181,46 +181,59 @@ pub(crate) fn scan(block: Block, shape: &Shape) -> Scanned {
 
 /// Finds the cells of a block in which every line is a record of the right width;
 /// gives others back.
-pub(crate) fn plain(block: Block, shape: &Shape) -> Result<Scanned, Block> {
+fn plain(block: Block, shape: &Shape) -> Result<Scanned, Block> {
     let Some(ranges) = plain_ranges(&block, shape) else { return Err(block) };
-    let mut lines = Lines::default();
-    lines.start_file(block.file);
-    lines.push_run(block.line, ranges.len() / shape.width);
-    let batch = Batch::of_text(lines, block.bytes, ranges, shape.width, shape.map.clone());
-    Ok(Scanned { batch, ..Scanned::default() })
+    Ok(of_lines(block.bytes, ranges, block.line, block.file, shape))
 }
+
+/// Finds the cells of some lines, where every line is a record of the right width and
+/// there are no quotes; and how many lines there are, which are numbered from 0.
+pub(crate) fn plain_lines(
+    bytes: Vec<u8>,
+    file: Arc<str>,
+    shape: &Shape,
+) -> Option<(Scanned, usize)> {
+    if !shape.takes_plain(&bytes) {
+        return None;
+    }
+    let Dialect { delimiter, terminator } = shape.dialect;
+    let mut ranges = Ranges::with_capacity(bytes.len() / SHORT);
+    let seen = split_all(&bytes, [delimiter, terminator], &mut ranges);
+    let lines = seen.lines + usize::from(bytes.last().is_some_and(|last| *last != terminator));
+    let plain = !seen.specials && are_records(&bytes, &mut ranges, lines, shape);
+    plain.then(|| (of_lines(bytes, ranges, 0, file, shape), lines))
+}
+
+/// The batch of the cells of some lines, the first of which has this number.
+fn of_lines(bytes: Vec<u8>, ranges: Ranges, line: u64, file: Arc<str>, shape: &Shape) -> Scanned {
+    let mut lines = Lines::default();
+    lines.start_file(file);
+    lines.push_run(line, ranges.len() / shape.width);
+    let batch = Batch::of_text(lines, bytes, ranges, shape.width, shape.map.clone());
+    Scanned { batch, ..Scanned::default() }
+}
+
+/// A guess at so many bytes a cell saves most of the growing.
+const SHORT: usize = 7;
 
 /// The cells of a block in which every line is a record of the right width, and
 /// quotes, if any, are around cells and nowhere else, which nearly all are: found
 /// without a look at each line.
 fn plain_ranges(block: &Block, shape: &Shape) -> Option<Ranges> {
-    let (bytes, width) = (&block.bytes, shape.width);
+    let bytes = &block.bytes;
     let Dialect { delimiter, terminator } = shape.dialect;
-    let has_other = shape.bad_row == BadRow::Skip && std::str::from_utf8(bytes).is_err();
-    // In a table of one column, an empty line looks like an empty cell.
-    if has_other || width < 2 || (block.has_specials && memchr(0, bytes).is_some()) {
+    if !shape.takes_plain(bytes) || (block.has_specials && memchr(0, bytes).is_some()) {
         return None;
     }
-    // A guess at seven bytes a cell saves most of the growing.
-    let mut ranges = Ranges::with_capacity(bytes.len() / 7);
-    match block.has_specials {
-        true if !split_quoted(bytes, [delimiter, terminator], &mut ranges) => return None,
-        true => {}
-        false => split_all(bytes, [delimiter, terminator], &mut ranges),
-    }
-    // Where the last cell of every record ends with a line, and there are no
-    // more lines than that, no other cell does.
-    let ends_line = |at: u32| bytes.get(at as usize).is_none_or(|byte| *byte == terminator);
-    let mut last_ends = ranges.ends_mut().iter_mut().skip(width - 1).step_by(width);
-    let all_lines = last_ends.all(|end| ends_line(*end));
-    if !all_lines || ranges.len() != block.lines * width {
+    let mut ranges = Ranges::with_capacity(bytes.len() / SHORT);
+    let ends = [delimiter, terminator];
+    if !block.has_specials {
+        split_all(bytes, ends, &mut ranges);
+    } else if !split_quoted(bytes, ends, &mut ranges) {
         return None;
     }
-    if terminator == b'\n' {
-        for end in ranges.ends_mut().iter_mut().skip(width - 1).step_by(width) {
-            // The byte before a line's end is in its last cell, or ends the one before.
-            *end -= u32::from(*end > 0 && bytes[*end as usize - 1] == b'\r');
-        }
+    if !are_records(bytes, &mut ranges, block.lines, shape) {
+        return None;
     }
     if block.has_specials {
         ranges.strip_quotes(bytes);
@@ -228,13 +241,41 @@ fn plain_ranges(block: &Block, shape: &Shape) -> Option<Ranges> {
     Some(ranges)
 }
 
+impl Shape {
+    /// Whether it may be told from the ends of cells alone what a text's records are.
+    fn takes_plain(&self, bytes: &[u8]) -> bool {
+        let has_other = self.bad_row == BadRow::Skip && std::str::from_utf8(bytes).is_err();
+        // In a table of one column, an empty line looks like an empty cell.
+        !has_other && self.width > 1
+    }
+}
+
+/// Whether the cells of so many lines are those of a record a line; then what `\n`
+/// takes with it is taken from their ends.
+fn are_records(bytes: &[u8], ranges: &mut Ranges, lines: usize, shape: &Shape) -> bool {
+    let (width, terminator) = (shape.width, shape.dialect.terminator);
+    if ranges.len() != lines * width {
+        return false;
+    }
+    let takes_return = terminator == b'\n';
+    // Where the last cell of every record ends with a line, and there are no
+    // more lines than that, no other cell does.
+    ranges.ends_mut().chunks_exact_mut(width).all(|ends| {
+        let end = &mut ends[width - 1];
+        let at = *end as usize;
+        let ends_line = bytes.get(at).is_none_or(|byte| *byte == terminator);
+        // The byte before a line's end is in its last cell, or ends the one before.
+        *end -= u32::from(takes_return && at > 0 && bytes[at - 1] == b'\r');
+        ends_line
+    })
+}
+
 /// Finds the cells of any block, record by record.
 fn scan_records(block: Block, shape: &Shape) -> Scanned {
     let Block { mut bytes, line, file, has_specials, .. } = block;
     let mut lines = Lines::default();
     lines.start_file(file.clone());
-    // A guess at seven bytes a cell saves most of the growing.
-    let mut ranges = Ranges::with_capacity(bytes.len() / 7);
+    let mut ranges = Ranges::with_capacity(bytes.len() / SHORT);
     let (mut errors, mut bad_rows) = (Vec::new(), 0);
     // Cells are checked where they become text. Rows are checked only where
     // a bad one is to be left out.

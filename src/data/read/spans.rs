@@ -7,8 +7,8 @@
 //! quote, an empty line, a record of another width) is left to [`Blocks`], which read
 //! the file from there on in one go; what has been scanned behind it is scanned again.
 
-use super::blocks::{Block, Blocks, LONGEST};
-use super::scan::{Scanned, Shape, plain};
+use super::blocks::{Blocks, LONGEST};
+use super::scan::{Scanned, Shape, plain_lines};
 use memchr::memchr;
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
@@ -140,12 +140,9 @@ impl Span {
     pub(crate) fn scan(self) -> Scanned {
         let Span { name, file, shape, range } = self;
         let start = range.start;
-        let scanned = read(&file, range).ok().and_then(|bytes| {
-            let block = Block::new(bytes, 0, name, shape.dialect);
-            let lines = block.lines as u64;
-            Some((plain(block, &shape).ok()?, lines))
-        });
-        let lines = scanned.as_ref().map(|(_, lines)| *lines);
+        let scanned = read(&file, range).ok();
+        let scanned = scanned.and_then(|bytes| plain_lines(bytes, name, &shape));
+        let lines = scanned.as_ref().map(|(_, lines)| *lines as u64);
         let scanned = scanned.map_or_else(Scanned::default, |(scanned, _)| scanned);
         Scanned { draft: Some(Draft { start, lines }), ..scanned }
     }
