@@ -92,13 +92,13 @@ impl Spans {
 
     /// Behind the first line end that makes a span long enough.
     fn line_end(&self, start: u64) -> io::Result<u64> {
-        // A line's length, mostly.
-        let mut probe = [0; 512];
+        // A line is short, mostly.
+        let (mut probe, mut some) = ([0; 8 << 10], 512);
         let mut at = start + self.size - 1;
         // What is longer is no record; whoever reads it on will say so.
         let longest = self.length.min(start + LONGEST as u64);
         while at < longest {
-            let n = read_at(&self.file, &mut probe, at)?;
+            let n = read_at(&self.file, &mut probe[..some], at)?;
             if let Some(found) = memchr(self.shape.dialect.terminator, &probe[..n]) {
                 return Ok(at + found as u64 + 1);
             }
@@ -106,6 +106,7 @@ impl Spans {
                 break;
             }
             at += n as u64;
+            some = probe.len();
         }
         Ok(longest)
     }
