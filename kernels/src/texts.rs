@@ -15,6 +15,8 @@ pub struct Recent {
     slots: Box<[Slot]>,
     /// 64 less that power.
     shift: u32,
+    /// What texts are hashed with.
+    multiplier: u64,
 }
 
 /// So many bytes from the start of a text on are looked at.
@@ -75,14 +77,8 @@ fn text_in(window: &[u8; WINDOW], length: usize) -> Words {
 /// the other: what is alike in both halves would be lost else.
 const TURN: u32 = 3;
 
-/// A hash of a text by its words, folded to one, and its length: so many bits fewer
-/// than 64.
-#[inline(always)]
-fn hash(folded: u64, length: u32, shift: u32) -> usize {
-    // Fibonacci hashing (Knuth, TAOCP 3, 6.4): the high bits of a product.
-    let mixed = folded ^ u64::from(length);
-    (mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> shift) as usize
-}
+/// 2^64 divided by the golden ratio.
+const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
 impl Recent {
     /// Knows nothing. It is to see about so many cells: with few of them, room for
@@ -95,22 +91,43 @@ impl Recent {
     /// long or have the hash of one before: those that come up first come up often. It
     /// has room for many more than there are, since it is made once for many cells.
     pub fn of<'t>(texts: impl ExactSizeIterator<Item = &'t [u8]>) -> Recent {
-        let mut recent = Recent::with_power((16 * texts.len()).clamp(256, 1 << 14).ilog2());
-        for (code, text) in texts.enumerate().filter(|(_, text)| text.len() < WINDOW) {
+        let power = (16 * texts.len()).clamp(256, 1 << 14).ilog2();
+        let short = texts.enumerate().filter(|(_, text)| text.len() < WINDOW);
+        let slots = short.map(|(code, text)| {
             let mut room = [0; WINDOW];
             room[..text.len()].copy_from_slice(text);
-            let (words, length) = (text_in(&room, text.len()), text.len() as u32);
-            let slot = recent.slot(words, length);
-            if recent.slots[slot].length == NONE {
-                recent.slots[slot] = Slot { words, length, code: code as u32 };
+            let words = text_in(&room, text.len());
+            Slot { words, length: text.len() as u32, code: code as u32 }
+        });
+        let slots: Vec<Slot> = slots.collect();
+        // Of a few multipliers, one with which none of a few texts has to stay outside.
+        let tries = if slots.len() < 100 { 16 } else { 1 };
+        let mut best = (usize::MAX, Recent::with_power(power));
+        for i in 0..tries {
+            let mut recent = Recent::with_power(power);
+            recent.multiplier = GOLDEN.rotate_left(2 * i) | 1;
+            let mut outside = 0;
+            for slot in &slots {
+                let place = recent.place(slot.words, slot.length);
+                match recent.slots[place].length {
+                    NONE => recent.slots[place] = *slot,
+                    _ => outside += 1,
+                }
+            }
+            if outside < best.0 {
+                best = (outside, recent);
+            }
+            if outside == 0 {
+                break;
             }
         }
-        recent
+        best.1
     }
 
     fn with_power(power: u32) -> Recent {
         let none = Slot { words: [0; WINDOW / 8], length: NONE, code: 0 };
-        Recent { slots: vec![none; 1 << power].into_boxed_slice(), shift: u64::BITS - power }
+        let slots = vec![none; 1 << power].into_boxed_slice();
+        Recent { slots, shift: u64::BITS - power, multiplier: GOLDEN }
     }
 
     /// Appends the codes of the cells 0, `step`, 2 · `step` and so on, each the range
@@ -150,7 +167,7 @@ impl Recent {
             let window = text.get(start..).and_then(|text| text.first_chunk());
             let (Some(window), ..WINDOW) = (window, length) else { break };
             let words = text_in(window, length);
-            let slot = &self.slots[self.slot(words, length as u32)];
+            let slot = &self.slots[self.place(words, length as u32)];
             if (slot.words, slot.length) != (words, length as u32) {
                 break;
             }
@@ -159,11 +176,20 @@ impl Recent {
         codes.len() - had
     }
 
+    /// The slot of a text.
     #[inline]
-    fn slot(&self, [a, b, c, d]: Words, length: u32) -> usize {
+    fn place(&self, [a, b, c, d]: Words, length: u32) -> usize {
         // As bytes lie in memory, whatever their order in a word.
         let turned = u64::from_le(b ^ d).rotate_left(8 * TURN);
-        hash(u64::from_le(a ^ c) ^ turned, length, self.shift)
+        self.hash(u64::from_le(a ^ c) ^ turned, length)
+    }
+
+    /// A hash of a text by its words, folded to one, and its length.
+    #[inline(always)]
+    fn hash(&self, folded: u64, length: u32) -> usize {
+        // Multiplicative hashing (Knuth, TAOCP 3, 6.4): the high bits of a product.
+        let mixed = folded ^ u64::from(length);
+        (mixed.wrapping_mul(self.multiplier) >> self.shift) as usize
     }
 
     /// Remembers the code of a cell, where it is such a text.
@@ -174,15 +200,15 @@ impl Recent {
         let length = text[cell.clone()].len();
         if let (Some(window), ..WINDOW) = (text[cell.start..].first_chunk(), length) {
             let (words, length) = (text_in(window, length), length as u32);
-            let slot = self.slot(words, length);
-            self.slots[slot] = Slot { words, length, code };
+            let place = self.place(words, length);
+            self.slots[place] = Slot { words, length, code };
         }
     }
 }
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::{FIRST, Recent, TURN, WINDOW, hash};
+    use super::{FIRST, Recent, TURN, WINDOW};
     use crate::bytes::RangeSlice;
     use std::arch::x86_64::*;
 
@@ -211,7 +237,6 @@ mod x86 {
         let Some(last_window) = text.len().checked_sub(WINDOW) else { return 0 };
         let n = cells.len().div_ceil(step);
         let room = &mut codes.spare_capacity_mut()[..n];
-        let Recent { slots, shift } = recent;
         // SAFETY: a reference to sixteen bytes.
         let turn = unsafe { _mm_loadu_si128(TURNED.as_ptr().cast()) };
         let mut known = 0;
@@ -242,9 +267,9 @@ mod x86 {
                 let high = _mm256_extracti128_si256::<1>(words);
                 let folded = _mm_xor_si128(_mm256_castsi256_si128(words), high);
                 let folded = _mm_xor_si128(folded, _mm_shuffle_epi8(folded, turn));
-                let slot = hash(_mm_cvtsi128_si64(folded) as u64, length, *shift);
+                let slot = recent.hash(_mm_cvtsi128_si64(folded) as u64, length);
                 // SAFETY: a hash has as many bits as the number of slots, less one.
-                let slot = unsafe { slots.get_unchecked(slot) };
+                let slot = unsafe { recent.slots.get_unchecked(slot) };
                 // SAFETY: a reference to thirty-two bytes.
                 let known_words = unsafe { _mm256_loadu_si256(slot.words.as_ptr().cast()) };
                 unlike = _mm256_or_si256(unlike, _mm256_xor_si256(words, known_words));

@@ -60,7 +60,7 @@ impl Levels {
     fn of(category: &Category) -> Levels {
         let lookup = category.lookup();
         // A cell that stands for a missing value is that first of all.
-        let is_missing = |name: &String| cell::is_missing(name.as_bytes());
+        let is_missing = |name: &String| cell::is_missing(name.as_bytes().trim_ascii());
         let names = &category.levels.names;
         let known = Known::of(if names.iter().any(is_missing) { &[] } else { names });
         let codes = names.iter().take(known.levels()).map(|name| lookup.get(name.as_bytes()));
