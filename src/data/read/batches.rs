@@ -234,8 +234,8 @@ impl Batches {
     /// The next batch; none at the end. Its size is the reader's choice.
     ///
     /// # Errors
-    /// As [`Batches::next_pieces`]; also where a row is not as wide as the
-    /// header and is not to be skipped.
+    /// Where a file cannot be read or has not the table's columns, or a row is not as
+    /// wide as the header and is not to be skipped.
     pub fn next_batch(&mut self) -> Result<Option<Batch>, Diagnostics> {
         while let Some(piece) = self.next_pieces(1)?.pop() {
             let mut scanned = piece.scan();
