@@ -1,6 +1,6 @@
 //! What becomes of each input column, learnt from the training rows.
 
-use super::cell;
+use super::cell::{self, Cell};
 use super::complaints::{too_spread, unusable_cells};
 use super::date_part::DatePart;
 use super::labels::Labels;
@@ -9,6 +9,7 @@ use super::stats::{self, Numbers, Stats};
 use super::table::{Column, Table, Text, Values};
 use crate::check::model::Data;
 use crate::diag::{Diagnostic, Diagnostics};
+use crate::syntax::name_text;
 use rayon::prelude::*;
 
 /// The type of an input column, which all its cells decide.
@@ -117,6 +118,30 @@ fn fit_date(seconds: &[f64], train: &[u32], data: &Data) -> Vec<(DatePart, Numbe
     parts.collect()
 }
 
+/// What to say of a category nearly all of whose levels are numbers: the others were
+/// hardly meant to make it one.
+fn nearly_numbers(column: &Column, levels: &Labels, data: &Data) -> Option<String> {
+    const SHARE: usize = 20;
+    let Column { name, values: Values::Text(_), .. } = column else { return None };
+    if levels.len() < SHARE || data.categorical.contains(name) {
+        return None;
+    }
+    let is_number = |level: &&String| matches!(cell::classify(level.as_bytes()), Cell::Number(_));
+    let mut others = levels.names.iter().filter(|level| !is_number(level)).peekable();
+    let first = cell::shown(others.peek()?.as_bytes());
+    let others = others.count();
+    (SHARE * others <= levels.len()).then(|| {
+        format!(
+            "`{name}` is a category, since {} of its {} levels {} no number, as `{first}`; \
+             `data numeric={}` makes that an error which names the lines",
+            others,
+            levels.len(),
+            if others == 1 { "is" } else { "are" },
+            name_text(name)
+        )
+    })
+}
+
 fn fit_category(
     column: &Column,
     train: &[u32],
@@ -134,6 +159,7 @@ fn fit_category(
             name = column.name
         ));
     }
+    notes.extend(nearly_numbers(column, &levels, data));
     let mut rare = Vec::new();
     if data.min_count > 1 {
         let codes = levels.lookup().codes(column, train);
@@ -311,6 +337,27 @@ mod tests {
         let data = Data { min_count: 2, categorical: words(&["c"]), ..Data::default() };
         let dataset = bind(text, data);
         assert_eq!(encode(&dataset, "c\n01\n3.0\n").0, [1.0, 0.0, 0.0, 1.0]);
+    }
+
+    #[test]
+    fn a_word_among_numbers_is_told() {
+        let text = |words: &str| {
+            let numbers: String = (0..40).map(|i| format!("{i}.5,{i}\n")).collect();
+            format!("x,y\n{numbers}{words}")
+        };
+        let notes = |text: &str, data| bind(text, data).notes;
+        let found = notes(&text("oops,1\n1.5,2\noops,3\n"), Data::default());
+        assert_eq!(
+            found.last().unwrap(),
+            "`x` is a category, since 1 of its 41 levels is no number, as `oops`; \
+             `data numeric=x` makes that an error which names the lines"
+        );
+        // One may want it so; and with many words it is one.
+        let wanted = Data { categorical: words(&["x"]), ..Data::default() };
+        let about = |notes: &[String]| notes.iter().any(|note| note.contains("no number"));
+        assert!(!about(&notes(&text("oops,1\n"), wanted)));
+        assert!(!about(&notes(&text("a,1\nb,1\nc,1\n"), Data::default())));
+        assert!(!about(&notes(&text(""), Data::default())));
     }
 
     #[test]
