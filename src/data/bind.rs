@@ -376,6 +376,19 @@ fn encode(
 /// nearby.
 const BLOCK: usize = 64;
 
+/// The values of these rows, at most [`BLOCK`], one behind the other: where they stand,
+/// if they do so there, else in `room`.
+fn side_by_side<'a, T: Copy>(all: &'a [T], rows: &[u32], room: &'a mut [T; BLOCK]) -> &'a [T] {
+    match span(rows) {
+        Some(span) => &all[span],
+        None => {
+            let room = &mut room[..rows.len()];
+            room.iter_mut().zip(rows).for_each(|(x, &row)| *x = all[row as usize]);
+            room
+        }
+    }
+}
+
 /// The cells of a column, ready to be written.
 enum Cells<'a> {
     Number { values: &'a [f64], number: &'a Number, indicator: bool },
@@ -389,14 +402,7 @@ impl Cells<'_> {
         match self {
             Cells::Number { values, number, indicator } => {
                 let mut room = [0.0; BLOCK];
-                let values = match span(rows) {
-                    Some(span) => &values[span],
-                    None => {
-                        let room = &mut room[..rows.len()];
-                        room.iter_mut().zip(rows).for_each(|(x, &row)| *x = values[row as usize]);
-                        room
-                    }
-                };
+                let values = side_by_side(values, rows, &mut room);
                 if !number.scaling().write(values, features, width) {
                     let cells = features.chunks(width).zip(rows);
                     let lost = cells.filter(|(features, _)| !features[0].is_finite());
@@ -500,14 +506,7 @@ impl<'a> Codes<'a> {
         match self {
             Codes::Levels { of_rows, of_levels, unseen } => {
                 let mut room = [0; BLOCK];
-                let of_these = match span(rows) {
-                    Some(span) => &of_rows[span],
-                    None => {
-                        let room = &mut room[..rows.len()];
-                        room.iter_mut().zip(rows).for_each(|(x, &row)| *x = of_rows[row as usize]);
-                        room
-                    }
-                };
+                let of_these = side_by_side(of_rows, rows, &mut room);
                 look_up(of_these, of_levels, codes, width);
                 let missing = of_levels.len() - 1;
                 // Mostly, all but a missing cell are known to training, or all are.

@@ -2,7 +2,6 @@
 
 use super::super::batch::Batch;
 use super::batches::{Batches, Piece};
-use super::scan::Scanned;
 use super::spans::Draft;
 use crate::diag::Diagnostics;
 use rayon::prelude::*;
@@ -24,8 +23,8 @@ impl Batches {
     ) -> Result<(), E> {
         let most = 4 * rayon::current_num_threads();
         let one = |piece: Piece| {
-            let Scanned { batch, errors, bad_rows, mut draft } = piece.scan();
-            let scanned = Scanned { batch, errors, bad_rows, draft: None };
+            let mut scanned = piece.scan();
+            let (bad_rows, mut draft) = (scanned.bad_rows, scanned.draft.take());
             let result = scanned.into_batch().map_err(E::from).and_then(|batch| work(&batch));
             // An error names lines, which are not known yet.
             if let (Err(_), Some(draft)) = (&result, &mut draft) {
