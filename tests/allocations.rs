@@ -65,7 +65,7 @@ fn steps_and_predictions_do_not_allocate() {
         let parameters = initial_parameters(&network, 1);
         let predict = Predict::new(plan.clone(), parameters.clone());
         let mut state = State::new(&plan, parameters);
-        let mut executor = Executor::new(Arc::new(plan), rows).parallel(true);
+        let mut executor = Executor::new(Arc::new(plan), rows).threads(2);
         let mut out = vec![0.0; rows * network.outputs()];
         let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
         pool.install(|| {

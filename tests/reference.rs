@@ -193,7 +193,7 @@ fn check_executor(case: &Case, options: PlanOptions, times: usize) {
     let numbers: Vec<u32> = (0..rows * times).map(|row| (row % rows) as u32).collect();
     let rows = if times == 1 { Rows::Range(0, rows) } else { Rows::Numbers(&numbers) };
     let batch = Batch { features: (&x).into(), targets, rows };
-    let mut executor = Executor::new(Arc::new(plan.clone()), rows.len()).parallel(times > 1);
+    let mut executor = Executor::new(Arc::new(plan.clone()), rows.len()).threads(times.min(2));
     let loss = executor.gradient(&parameters, batch);
     assert_close(case, &what("loss"), &[loss], &case.tensor("loss"), TOLERANCE);
     let gradient = widen(executor.last_gradient());

@@ -25,23 +25,41 @@ fn bits(x: &[f32]) -> Vec<u32> {
 #[test]
 fn training_gives_the_same_bits_on_any_number_of_threads() {
     // Shards of one tile, and of several.
-    check_training("input 20 -> dense 150 relu -> dense 110 gelu -> dense 5 softmax", 1, 3);
-    check_training("input 20 -> dense 220 relu -> dense 220 gelu -> dense 5 softmax", 2, 3);
-    // A large gradient, computed by outputs.
-    check_training("input 20 -> dense 400 relu -> dense 300 gelu -> dense 5 softmax", 1, 3);
+    let narrow = "input 20 -> dense 150 relu -> dense 110 gelu -> dense 5 softmax";
+    let wider = "input 20 -> dense 220 relu -> dense 220 gelu -> dense 5 softmax";
+    check_training(narrow, 700, [2, 1], 3);
+    check_training(wider, 700, [2, 2], 3);
+    // A shard alone, which a team shares: of one tile, and of several; its last
+    // batches are too small.
+    check_training(narrow, 130, [1, 1], 6);
+    check_training(wider, 240, [1, 2], 6);
+    check_training("input 20 -> dense 130 -> dense 130 tanh -> dense 5 softmax", 60, [1, 1], 40);
+    // A large gradient, computed by outputs: of several shards, and of one.
+    let large = "input 20 -> dense 400 relu -> dense 300 gelu -> dense 5 softmax";
+    check_training(large, 700, [2, 1], 3);
+    check_training(large, 120, [1, 1], 6);
     // A layer beyond the cache: wide tiles, other kernels.
-    check_training("input 20 -> dense 600 relu -> dense 600 relu -> dense 5 softmax", 1, 3);
+    let beyond = "input 20 -> dense 600 relu -> dense 600 relu -> dense 5 softmax";
+    check_training(beyond, 700, [2, 1], 3);
+    check_training(beyond, 99, [1, 1], 2);
     // So many steps that some are run on one thread to see whether that is faster.
-    check_training("input 20 -> dense 40 relu -> dense 40 gelu -> dense 5 softmax", 1, 170);
+    check_training(
+        "input 20 -> dense 40 relu -> dense 40 gelu -> dense 5 softmax",
+        700,
+        [2, 1],
+        250,
+    );
 }
 
-fn check_training(network: &str, tiles: usize, epochs: usize) {
-    // Batches of 700 and, at the end of an epoch, of 200 rows: several
-    // shards, uneven tiles; more parameters than one part of the update.
+/// Training with batches that are cut into so many shards, or more where there are
+/// several, of so many tiles.
+fn check_training(network: &str, batch: usize, [shards, tiles]: [usize; 2], epochs: usize) {
+    // Batches and, at the end of an epoch, smaller ones: uneven tiles; more
+    // parameters than one part of the update.
     let model = mlpc::compile(&format!(
         "{network}
          adam 0.01
-         train epochs={epochs} batch=700 seed=3 validation=0.1"
+         train epochs={epochs} batch={batch} seed=3 validation=0.1"
     ))
     .unwrap();
     let network = model.network(None, None, &Limits::default()).unwrap();
@@ -56,9 +74,9 @@ fn check_training(network: &str, tiles: usize, epochs: usize) {
             Trainer::new(&network, &model.train, PlanOptions::from_environment().unwrap(), start)
                 .threads(threads)
                 .unwrap();
-        let split = trainer.plan().split_training(700);
-        assert!(split.shards > 1, "nothing to share");
-        assert_eq!(split.tiles, tiles);
+        let split = trainer.plan().split_training(batch);
+        assert!(trainer.plan().pays_threads(batch), "nothing to share");
+        assert_eq!([split.shards.min(2), split.tiles], [shards, tiles], "batch {batch}");
         let table = Table {
             features: (&features).into(),
             targets: Targets::Classes(&classes),

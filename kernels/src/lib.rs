@@ -20,6 +20,7 @@
 //!   networks of a few neurons.
 //! - [`table`]: every operation under every instruction set, with its oracle
 //!   and inputs: what tests, benches and `mlpc bench --kernels` loop over.
+//! - [`team`]: threads that share a step of some microseconds.
 //! - [`peak`]: what the CPU could do at most, for comparison.
 //!
 //! # Layout
@@ -47,5 +48,6 @@ pub mod simd;
 pub mod single;
 pub mod small;
 pub mod table;
+pub mod team;
 pub mod texts;
 pub mod unary;

@@ -6,6 +6,7 @@
 //! shards have gradients of their own, which `reduce` adds up in one fixed
 //! order, so that the result is the same bits whatever the number of threads.
 
+mod fork;
 mod levels;
 mod pace;
 mod parts;
@@ -20,16 +21,18 @@ pub use predict::{Predict, mean_loss};
 
 use crate::inputs::Features;
 use crate::plan::{Plan, Split, Step};
+use fork::{Inputs, Threads};
 use levels::Levels;
 use mlpc_kernels::gemm::Algorithm;
 use mlpc_kernels::lines::Lines;
 use mlpc_kernels::small::MOST_ROWS;
+use mlpc_kernels::team::Team;
 use pace::Pace;
 use parts::{Done, Part, parts_of, run_part};
 use rayon::prelude::*;
 use reduce::Runs;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 use tile::{Gradients, Scratch, TileInput, run_tile};
 
@@ -126,7 +129,10 @@ pub struct Executor {
     /// parallel, or where gradients are computed by outputs (then up to
     /// [`ROUND`]).
     shards: Vec<Shard>,
-    parallel: bool,
+    /// The threads that steps may use, and those that share what is short.
+    threads: usize,
+    team: Team,
+    inputs: Vec<Mutex<Inputs>>,
     pace: Pace,
     /// Where gradients are computed by outputs: the parts, and the gradient.
     parts: Vec<Part>,
@@ -204,7 +210,9 @@ impl Executor {
             most: split.shards,
             tiled,
             shards,
-            parallel: false,
+            threads: 1,
+            team: Team::new(1),
+            inputs: Vec::new(),
             pace: Pace::new(),
             parts,
             gradient,
@@ -212,17 +220,23 @@ impl Executor {
         }
     }
 
-    /// Whether shards run on the threads of the current rayon pool, each with
-    /// memory of its own, which is taken here. The result is the same bits, and
-    /// so it is where steps of full batches go back to one thread while that is
-    /// faster. Call the steps from inside the pool (`ThreadPool::install`), since
-    /// entering it costs some microseconds.
-    pub fn parallel(mut self, parallel: bool) -> Self {
-        self.parallel = parallel;
-        if parallel && !self.plan.is_by_outputs() {
+    /// Uses so many threads for batches that are work enough. Shards run on those of
+    /// the current rayon pool, each with memory of its own, which is taken here; what
+    /// is too short to be handed to a pool is shared by a team of the executor's own,
+    /// whose threads stay awake for some microseconds and sleep when no steps follow.
+    /// The result is the same bits, and so it is where steps of full batches go back
+    /// to one thread while that is faster. Call the steps from inside a pool of as
+    /// many threads (`ThreadPool::install`), since entering it costs some microseconds.
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.threads = threads.max(1);
+        if self.threads > 1 && !self.plan.is_by_outputs() {
             let (plan, lanes) = (&self.plan, self.lanes);
             self.shards.resize_with(self.most, || Shard::new(plan, lanes));
         }
+        self.team = Team::new(self.threads);
+        let inputs = |_| Inputs::new(&self.plan, self.lanes).map(Mutex::new);
+        let members = if self.most == 1 { self.team.all().count() } else { 1 };
+        self.inputs = (1..members).map_while(inputs).collect();
         self
     }
 
@@ -270,7 +284,7 @@ impl Executor {
         if !parallel || batch.rows.len() < self.rows {
             return self.run_step(state, batch, parallel);
         }
-        let way = self.pace.next(rayon::current_num_threads());
+        let way = self.pace.next(self.threads);
         let start = way.timed.then(Instant::now);
         let loss = self.run_step(state, batch, way.parallel);
         if let Some(start) = start {
@@ -281,7 +295,7 @@ impl Executor {
 
     /// Whether a batch runs on several threads, where the plan decides.
     fn pays_threads(&self, batch: Batch<'_>) -> bool {
-        self.parallel && self.plan.pays_threads(batch.rows.len())
+        self.threads > 1 && self.plan.pays_threads(batch.rows.len())
     }
 
     fn run_step(&mut self, state: &mut State, batch: Batch<'_>, parallel: bool) -> f64 {
@@ -291,7 +305,12 @@ impl Executor {
         }
         let (loss, shards) = self.backward(&state.parameters, batch, parallel);
         state.step += 1;
-        reduce::update(&mut self.shards[..shards], parallel, &self.plan, state);
+        let threads = match parallel {
+            false => Threads::One,
+            true if shards == 1 => Threads::Team(self.team.all(), &[]),
+            true => Threads::Pool,
+        };
+        reduce::update(&mut self.shards[..shards], threads, &self.plan, state);
         loss
     }
 
@@ -315,7 +334,7 @@ impl Executor {
     /// parameters over all of them.
     fn by_outputs(&mut self, mut of: Of<'_>, batch: Batch<'_>, parallel: bool) -> f64 {
         let (split, terms) = self.split(of.parameters(), batch);
-        let Executor { plan, shards, parts, gradient, .. } = self;
+        let Executor { plan, shards, parts, gradient, threads, team, inputs, .. } = self;
         let plan = &**plan;
         let scale = (1.0 / terms) as f32;
         let mut total = 0.0;
@@ -325,16 +344,16 @@ impl Executor {
             let shards = &mut shards[..count];
             let parameters = of.parameters();
             // Threads that would be left over take pieces of products.
-            let shared = parallel && !count.is_multiple_of(rayon::current_num_threads());
-            let each = |(index, shard): (usize, &mut Shard)| {
-                let input = TileInput { batch: &batch, rows: rows(index), scale, shared };
-                shard.loss = run_tile(plan, parameters, input, shard.scratch().0, None);
+            let mut threads = match parallel {
+                false => Threads::One,
+                true if count.is_multiple_of(*threads) => Threads::Pool,
+                true => Threads::Team(team.all(), if count == 1 { inputs } else { &[] }),
             };
-            if parallel && count > 1 {
-                shards.par_iter_mut().enumerate().for_each(each);
-            } else {
-                shards.iter_mut().enumerate().for_each(each);
-            }
+            let run = |index: usize, shard: &mut Shard, threads: Threads<'_>| {
+                let input = TileInput { batch: &batch, rows: rows(index), scale };
+                shard.loss = run_tile(plan, parameters, input, shard.scratch().0, None, threads);
+            };
+            each_shard(shards, 0, threads.all(), &run);
             shards.iter().for_each(|shard| total += shard.loss);
 
             let last = first + count == split.shards;
@@ -343,17 +362,24 @@ impl Executor {
                 _ => (Runs::of_gradient(gradient), false),
             };
             let shards = &*shards;
-            runs.each(0..parts.len(), parallel, &|index| parts[index].range.end, &|index, runs| {
-                let tiles = shards.iter().enumerate().map(|(index, shard)| Done {
-                    rows: rows(index).len(),
-                    arena: &shard.arena,
-                    levels: &shard.levels,
-                });
-                run_part(plan, &parts[index], tiles, runs.gradient, first > 0);
-                if update {
-                    runs.update(plan);
-                }
-            });
+            runs.each(
+                0..parts.len(),
+                threads,
+                &|index| parts[index].range.end,
+                &|index, runs, threads| {
+                    let own = threads.inputs();
+                    let tiles = shards.iter().enumerate().map(|(index, shard)| Done {
+                        rows: rows(index).len(),
+                        arena: &shard.arena,
+                        levels: &shard.levels,
+                        own: own.as_deref(),
+                    });
+                    run_part(plan, &parts[index], tiles, runs.gradient, first > 0);
+                    if update {
+                        runs.update(plan);
+                    }
+                },
+            );
         }
         total / terms
     }
@@ -364,25 +390,31 @@ impl Executor {
         let (split, terms) = self.split(parameters, batch);
         let plan = &*self.plan;
         let scale = (1.0 / terms) as f32;
-        let run = |index: usize, shard: &mut Shard, sum: Sum| {
+        let run = |index: usize, shard: &mut Shard, sum: Sum, mut threads: Threads<'_>| {
             shard.loss = 0.0;
             for tile in 0..split.tiles {
                 let rows: Range<usize> = split.tile(index, tile);
                 if rows.is_empty() {
                     continue;
                 }
-                let input = TileInput { batch: &batch, rows, scale, shared: false };
+                let input = TileInput { batch: &batch, rows, scale };
                 let first = tile == 0 && matches!(sum, Sum::New);
                 let (scratch, flat) = shard.scratch();
                 let gradients = Some(Gradients { flat, first });
-                let loss = run_tile(plan, parameters, input, scratch, gradients);
+                let threads = threads.all();
+                let loss = run_tile(plan, parameters, input, scratch, gradients, threads);
                 shard.loss += loss;
             }
         };
         let mut total = 0.0;
-        if parallel && split.shards > 1 {
+        if parallel && split.shards == 1 {
+            let shard = &mut self.shards[0];
+            run(0, shard, Sum::New, Threads::Team(self.team.all(), &self.inputs));
+            return (shard.loss / terms, 1);
+        }
+        if parallel {
             let shards = &mut self.shards[..split.shards];
-            let each = |(index, shard)| run(index, shard, Sum::New);
+            let each = |(index, shard)| run(index, shard, Sum::New, Threads::One);
             shards.par_iter_mut().enumerate().for_each(each);
             shards.iter().for_each(|shard| total += shard.loss);
             return (total / terms, split.shards);
@@ -395,20 +427,40 @@ impl Executor {
             let (first, others) = self.shards.split_at_mut(1);
             let first = &mut first[0];
             if index == 0 {
-                run(index, first, Sum::New);
+                run(index, first, Sum::New, Threads::One);
                 total += first.loss;
             } else if together {
-                run(index, first, Sum::Onto);
+                run(index, first, Sum::Onto, Threads::One);
                 total += first.loss;
             } else {
                 let second = &mut others[0];
-                run(index, second, Sum::New);
+                run(index, second, Sum::New, Threads::One);
                 total += second.loss;
                 reduce::add(0, &mut first.gradient, std::slice::from_ref(second));
             }
         }
         (total / terms, 1)
     }
+}
+
+/// Runs shards, the first of which has this number, on several threads where they
+/// are given.
+fn each_shard(
+    shards: &mut [Shard],
+    number: usize,
+    threads: Threads<'_>,
+    run: &(impl Fn(usize, &mut Shard, Threads<'_>) + Sync),
+) {
+    if let [shard] = shards {
+        return run(number, shard, threads);
+    }
+    let [part, parts] = threads.first_half();
+    let first = (shards.len() * part).div_ceil(parts).min(shards.len() - 1);
+    let (low, high) = shards.split_at_mut(first);
+    threads.join(
+        |threads| each_shard(low, number, threads, run),
+        |threads| each_shard(high, number + first, threads, run),
+    );
 }
 
 /// What is to be computed.

@@ -1,8 +1,9 @@
 //! Parts of the parameters, whose gradient is computed by outputs: over all tiles
 //! of a batch, one part at a time.
 
+use super::fork::Inputs;
 use super::levels::{Levels, rows_of_part};
-use super::tile::Read;
+use super::tile::{Product, Read};
 use crate::plan::{LARGE_LAYER, Plan, Step};
 use mlpc_kernels::gather;
 use std::ops::Range;
@@ -61,10 +62,15 @@ pub(super) fn parts_of(plan: &Plan) -> Vec<Part> {
             // x, which every part reads, comes from beyond the second-level
             // cache.
             let least = if whole.len() > LARGE_LAYER { 2 } else { 1 };
-            let rows = (PART / inputs / 12).max(least) * 12;
-            for first in (0..outputs).step_by(rows) {
-                let rows = first..outputs.min(first + rows);
-                let start = whole.start;
+            let most = (PART / inputs / 12).max(least) * 12;
+            // As many for one half of the threads as for the other.
+            let count = match outputs.div_ceil(most) {
+                1 => 1,
+                count => count.next_multiple_of(2).min(outputs),
+            };
+            let start = whole.start;
+            for part in 0..count {
+                let rows = outputs * part / count..outputs * (part + 1) / count;
                 let range = start + rows.start * inputs..start + rows.end * inputs;
                 parts.push(Part { range, step: at, of: Of::Weight(rows) });
             }
@@ -83,6 +89,8 @@ pub(super) struct Done<'a> {
     pub(super) arena: &'a [f32],
     /// Sorted.
     pub(super) levels: &'a Levels,
+    /// What the thread has for itself.
+    pub(super) own: Option<&'a Inputs>,
 }
 
 /// Computes a part's gradient over tiles, in order. It is added to what is
@@ -94,12 +102,12 @@ pub(super) fn run_part<'a>(
     gradient: &mut [f32],
     mut accumulate: bool,
 ) {
-    for Done { rows, arena, levels } in tiles {
-        let work = Read { plan, program: &plan.train, tile: plan.tile(rows), arena };
+    for Done { rows, arena, levels, own } in tiles {
+        let work = Read { plan, program: &plan.train, tile: plan.tile(rows), arena, own };
         match (&plan.train.steps[part.step], &part.of) {
             (&Step::WeightGradient { dz, x, rows, algorithm, .. }, Of::Weight(outputs)) => {
-                let (outputs, x) = (outputs.clone(), rows.or(x));
-                work.weight_gradient(outputs, dz, x, algorithm, gradient, accumulate);
+                let product = Product { dz, x: rows.or(x), algorithm, accumulate };
+                work.weight_gradient(outputs.clone(), product, gradient);
             }
             (&Step::WeightGradient { dz, .. } | &Step::BiasGradient { dz, .. }, Of::Bias) => {
                 work.bias_gradient(dz, gradient, accumulate);

@@ -1,6 +1,7 @@
 //! The seam between shards: their gradients are added up in the order of the
 //! shards, whoever computed them, and the optimizer takes the sum.
 
+use super::fork::Threads;
 use super::{Shard, State};
 use crate::plan::Plan;
 use rayon::prelude::*;
@@ -8,6 +9,10 @@ use std::ops::Range;
 
 /// Parameters of a part of the work: the update of one part fits the cache.
 const CHUNK: usize = 16 * 1024;
+
+/// Parameters of a part on a team at the least, and what their number is a multiple
+/// of: whole vectors.
+const LEAST_CHUNK: usize = 512;
 
 /// Adds the gradients of all shards into the first one's, in order.
 pub(super) fn sum(shards: &mut [Shard], parallel: bool) {
@@ -22,13 +27,19 @@ pub(super) fn sum(shards: &mut [Shard], parallel: bool) {
 }
 
 /// Adds up and updates the state, part by part.
-pub(super) fn update(shards: &mut [Shard], parallel: bool, plan: &Plan, state: &mut State) {
+pub(super) fn update(shards: &mut [Shard], threads: Threads<'_>, plan: &Plan, state: &mut State) {
     let (first, others) = shards.split_first_mut().expect("a plan has at least one shard");
-    let count = plan.parameters.div_ceil(CHUNK);
-    let end = |index: usize| plan.parameters.min((index + 1) * CHUNK);
+    // On a team a part may be small: one a thread.
+    let chunk = match &threads {
+        Threads::Team(members, _) => plan.parameters.div_ceil(members.count()).max(LEAST_CHUNK),
+        _ => CHUNK,
+    };
+    let chunk = chunk.next_multiple_of(LEAST_CHUNK).min(CHUNK);
+    let count = plan.parameters.div_ceil(chunk);
+    let end = |index: usize| plan.parameters.min((index + 1) * chunk);
     let runs = Runs::new(plan, &mut first.gradient, state);
-    runs.each(0..count, parallel && count > 1, &end, &|index, runs| {
-        add(index * CHUNK, runs.gradient, others);
+    runs.each(0..count, threads, &end, &|index, runs, _| {
+        add(index * chunk, runs.gradient, others);
         runs.update(plan);
     });
 }
@@ -69,28 +80,25 @@ impl<'a> Runs<'a> {
     }
 
     /// Cuts the run into parts, the `index`-th of which ends at `end(index)`,
-    /// and calls `each` with every one, on the threads of the current pool or
-    /// on this one alone.
+    /// and calls `each` with every one, on several threads where they are given.
     pub(super) fn each(
         mut self,
         indices: Range<usize>,
-        parallel: bool,
+        threads: Threads<'_>,
         end: &(impl Fn(usize) -> usize + Sync),
-        each: &(impl Fn(usize, &mut Runs<'_>) + Sync),
+        each: &(impl Fn(usize, &mut Runs<'_>, &Threads<'_>) + Sync),
     ) {
         if indices.len() <= 1 {
-            return indices.into_iter().for_each(|index| each(index, &mut self));
+            return indices.into_iter().for_each(|index| each(index, &mut self, &threads));
         }
-        let middle = indices.start + indices.len() / 2;
+        let [part, parts] = threads.first_half();
+        let share = (end(indices.end - 1) - self.start) * part / parts;
+        let middle = cut(indices.start + 1..indices.end, self.start + share, end);
         let (low, high) = self.split(end(middle - 1));
-        let low = || low.each(indices.start..middle, parallel, end, each);
-        let high = || high.each(middle..indices.end, parallel, end, each);
-        if parallel {
-            rayon::join(low, high);
-        } else {
-            low();
-            high();
-        }
+        threads.join(
+            |threads| low.each(indices.start..middle, threads, end, each),
+            |threads| high.each(middle..indices.end, threads, end, each),
+        );
     }
 
     /// The part before a place of the flat buffers, and the part from it on.
@@ -106,6 +114,17 @@ impl<'a> Runs<'a> {
             Runs { gradient: gradient2, parameters: parameters2, m: m2, v: v2, start: place, step },
         )
     }
+}
+
+/// The first of some indices before which all parts have ended at a place or behind
+/// it, or the last.
+fn cut(indices: Range<usize>, place: usize, end: impl Fn(usize) -> usize) -> usize {
+    let (mut low, mut high) = (indices.start, indices.end - 1);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if end(middle - 1) < place { low = middle + 1 } else { high = middle }
+    }
+    low
 }
 
 /// sum += the same part of every other shard's gradient, in order.

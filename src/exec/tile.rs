@@ -1,7 +1,8 @@
 //! One tile: the plan's steps over the tile's arena.
 
+use super::fork::{Inputs, Threads, each_input};
 use super::levels::Levels;
-use super::pieces::product;
+use super::pieces::{self, By, product};
 use super::{Batch, Rows, Targets};
 use crate::inputs::{Features, NONE};
 use crate::plan::{Buffer, BufferId, Plan, Program, SlopeOf, Step};
@@ -21,8 +22,6 @@ pub(super) struct TileInput<'a> {
     pub(super) rows: Range<usize>,
     /// What the loss's gradient is multiplied by.
     pub(super) scale: f32,
-    /// Whether other threads may take pieces of its products.
-    pub(super) shared: bool,
 }
 
 impl<'a> TileInput<'a> {
@@ -60,12 +59,10 @@ struct Work<'a> {
     arena: &'a mut [f32],
     /// What the first product may bring near for the next tile.
     ahead: &'a [f32],
-    /// Whether other threads may take pieces of its products.
-    shared: bool,
 }
 
-/// Runs training's steps for one tile; returns the sum of its losses. Without
-/// a gradient the steps that compute it are left for [`run_part`](super::parts::run_part), but for what
+/// Runs training's steps for one tile, on several threads where they are given;
+/// returns the sum of its losses. Without a gradient the steps that compute it are left for [`run_part`](super::parts::run_part), but for what
 /// prepares them, and levels are sorted for it.
 pub(super) fn run_tile(
     plan: &Plan,
@@ -73,6 +70,7 @@ pub(super) fn run_tile(
     input: TileInput<'_>,
     scratch: Scratch<'_>,
     mut gradients: Option<Gradients<'_>>,
+    mut threads: Threads<'_>,
 ) -> f64 {
     let tile = plan.tile(input.rows.len());
     let Scratch { arena, targets, classes, levels } = scratch;
@@ -83,12 +81,14 @@ pub(super) fn run_tile(
         Some(_) => levels.pair(plan),
         None => levels.sort(plan),
     }
-    let (program, shared) = (&plan.train, input.shared);
-    let mut work = Work { plan, program, parameters, tile, levels, arena, ahead: &[], shared };
+    let program = &plan.train;
+    let mut work = Work { plan, program, parameters, tile, levels, arena, ahead: &[] };
     let mut total = 0.0;
     for step in &plan.train.steps {
         match *step {
-            Step::Load { x, rows } => work.load(x, rows, features, input.pick()),
+            Step::Load { x, rows } => {
+                work.load(x, rows, features, input.pick(), threads.all());
+            }
             Step::Loss { p, dp } => total += work.loss(p, dp, targets, input.scale),
             Step::LossOfLogits { z } => total += work.loss_of_logits(z, targets, input.scale),
             Step::WeightGradient { weight, bias, dz, x, rows, algorithm } => {
@@ -99,7 +99,8 @@ pub(super) fn run_tile(
                 let work = work.read();
                 let gradient = &mut flat[plan.weights[weight].clone()];
                 let outputs = 0..plan.tensors[weight].shape[0];
-                work.weight_gradient(outputs, dz, rows.or(x), algorithm, gradient, !*first);
+                let product = Product { dz, x: rows.or(x), algorithm, accumulate: !*first };
+                work.share_weight_gradient(outputs, product, gradient, threads.all());
                 if let Some(bias) = bias {
                     let gradient = &mut flat[plan.tensors[bias].range.clone()];
                     work.bias_gradient(dz, gradient, !*first);
@@ -121,7 +122,7 @@ pub(super) fn run_tile(
                 let gradient = &mut flat[plan.tensors[bias].range.clone()];
                 work.read().bias_gradient(dz, gradient, !*first);
             }
-            ref step => work.forward_or_slope(step),
+            ref step => work.forward_or_slope(step, threads.all()),
         }
     }
     total
@@ -243,11 +244,13 @@ pub(super) fn predict_tile(
     let program = &plan.predict;
     memory.levels(plan, features.codes, rows);
     let Memory { arena, levels, .. } = memory;
-    let mut work = Work { plan, program, parameters, tile, levels, arena, ahead, shared: false };
+    let mut work = Work { plan, program, parameters, tile, levels, arena, ahead };
     for step in &program.steps {
         match *step {
-            Step::Load { x, .. } => work.load(x, None, features, Pick::From(0)),
-            ref step => work.forward_or_slope(step),
+            Step::Load { x, .. } => {
+                work.load(x, None, features, Pick::From(0), Threads::One);
+            }
+            ref step => work.forward_or_slope(step, Threads::One),
         }
     }
     let output = program.output.expect("a prediction has an output");
@@ -312,52 +315,35 @@ impl Work<'_> {
         rows: Option<BufferId>,
         features: Features<'_>,
         pick: Pick<'_>,
+        threads: Threads<'_>,
     ) {
         let (plan, tile) = (self.plan, self.tile);
         let isa = plan.options.isa;
-        let columns = plan.layout.dense;
-        if columns > 0 {
-            let from = layout::Rows { data: features.dense, columns, pick };
-            match rows {
-                None => layout::rows_to_tile(isa, tile, from, self.get_mut(x)),
-                Some(rows) => {
-                    let shared = self.shared;
-                    let [x, rows] = self.several([x, rows]);
-                    let mut load = || layout::rows_to_tile(isa, tile, from, x);
-                    let mut pack = || layout::pack_rows(isa, tile, from, plan.panel, rows);
-                    if shared {
-                        rayon::join(load, pack);
-                    } else {
-                        load();
-                        pack();
-                    }
-                }
+        let from = layout::Rows { data: features.dense, columns: plan.layout.dense, pick };
+        let expands = plan.gathered.is_none() && plan.layout.one_hot().next().is_some();
+        let inputs = self.width(x);
+        let load = |x: &mut [f32]| {
+            if from.columns > 0 {
+                layout::rows_to_tile(isa, tile, from, x);
             }
-        }
-        if plan.gathered.is_none() && plan.layout.one_hot().next().is_some() {
-            self.expand(x, features.codes, pick);
-        }
-    }
-
-    /// Writes the categories that are no embeddings as zeros and a one, behind
-    /// the other features of x.
-    fn expand(&mut self, x: BufferId, codes: &[u32], pick: Pick<'_>) {
-        let (plan, tile, features) = (self.plan, self.tile, self.width(x));
-        let x = self.get_mut(x);
-        let mut first = plan.layout.one_hot_start();
-        for panel in tile.panels() {
-            x[panel.of(features)][first * panel.width..].fill(0.0);
-        }
-        let width = plan.layout.categories.len();
-        for (category, levels) in plan.layout.one_hot() {
-            for lane in 0..tile.rows {
-                let code = codes[pick.row(lane) * width + category];
-                assert!(code == NONE || (code as usize) < levels, "a code beyond its levels");
-                if code != NONE {
-                    x[tile.index(features, first + code as usize, lane)] = 1.0;
-                }
+            if expands {
+                expand(plan, tile, inputs, features.codes, pick, x);
             }
-            first += levels;
+        };
+        let pack = |rows: &mut [f32]| layout::pack_rows(isa, tile, from, plan.panel, rows);
+        let (x, rows) = match rows {
+            None => (self.get_mut(x), None),
+            Some(rows) => {
+                let [x, rows] = self.several([x, rows]);
+                (x, Some(rows))
+            }
+        };
+        match rows {
+            Some(rows) if !threads.have_inputs() => threads.join(|_| load(x), |_| pack(rows)),
+            rows => each_input(threads, x, rows, &|x, rows| {
+                load(x);
+                rows.map(pack).unwrap_or_default();
+            }),
         }
     }
 
@@ -372,13 +358,13 @@ impl Work<'_> {
         gather::gather(isa, tile, table.width, rows, bias, levels, self.get_mut(to), first);
     }
 
-    fn forward_or_slope(&mut self, step: &Step) {
+    fn forward_or_slope(&mut self, step: &Step, threads: Threads<'_>) {
         let (isa, tile) = (self.plan.options.isa, self.tile);
         match *step {
             Step::Gather { table, bias, to, first } => self.gather(table, bias, to, first),
             Step::Dense { weight, bias, x, z, onto, ending, algorithm } => {
                 let within = ending.filter(|ending| ending.in_registers).map(|ending| ending.f);
-                self.dense(weight, bias, [x, z], onto, within, algorithm);
+                self.dense(weight, bias, [x, z], onto, within, By { algorithm, threads });
                 match ending {
                     None => {}
                     Some(ending) if ending.in_registers => {}
@@ -429,7 +415,8 @@ impl Work<'_> {
             }
             Step::InputGradient { weight, first, dz, dx, slope, algorithm } => {
                 let within = slope.filter(|slope| slope.in_registers);
-                self.input_gradient(weight, first, [dz, dx], within, algorithm);
+                let by = By { algorithm, threads };
+                self.input_gradient(weight, first, [dz, dx], within, by);
                 if let (Some(slope), None) = (slope, within) {
                     self.slope(slope, dx);
                 }
@@ -456,7 +443,7 @@ impl Work<'_> {
         [x, z]: [BufferId; 2],
         onto: bool,
         f: Option<Unary>,
-        algorithm: Algorithm,
+        by: By<'_>,
     ) {
         let (plan, tile, parameters) = (self.plan, self.tile, self.parameters);
         let shape = [self.width(z), self.width(x)];
@@ -465,7 +452,7 @@ impl Work<'_> {
             return;
         }
         let weights = &parameters[plan.weights[weight].clone()];
-        let (ahead, shared) = (std::mem::take(&mut self.ahead), self.shared);
+        let (ahead, b) = (std::mem::take(&mut self.ahead), x);
         let [x, z] = self.several([x, z]);
         let mut gemm = Gemm::forward(tile, shape, weights, bias, x, z);
         gemm.ahead = ahead;
@@ -476,7 +463,7 @@ impl Work<'_> {
             let leak = f.leak().expect("the plan gives products rectifiers alone");
             gemm.end = End::Rectifier { leak };
         }
-        product(gemm, algorithm, plan.options.isa, shared);
+        product(gemm, b, plan.options.isa, by);
     }
 
     /// dx ← Wᵀ·dz (· f′), of the inputs from `first` on
@@ -486,14 +473,13 @@ impl Work<'_> {
         first: usize,
         [dz, dx]: [BufferId; 2],
         slope: Option<SlopeOf>,
-        algorithm: Algorithm,
+        by: By<'_>,
     ) {
         let (plan, tile, parameters) = (self.plan, self.tile, self.parameters);
-        let shared = self.shared;
         let (outputs, inputs) = (self.width(dz), first..first + self.width(dx));
         let weights = &parameters[plan.weights[weight].clone()];
         let shape = [outputs, weights.len() / outputs];
-        let run = |gemm: Gemm<'_>| product(gemm.rows(inputs), algorithm, plan.options.isa, shared);
+        let run = |gemm: Gemm<'_>| product(gemm.rows(inputs), dz, plan.options.isa, by);
         match slope {
             None => {
                 let [dz, dx] = self.several([dz, dx]);
@@ -526,7 +512,7 @@ impl Work<'_> {
 
     fn read(&self) -> Read<'_> {
         let Work { plan, program, tile, .. } = *self;
-        Read { plan, program, tile, arena: &*self.arena }
+        Read { plan, program, tile, arena: &*self.arena, own: None }
     }
 
     fn loss(&mut self, p: BufferId, dp: BufferId, targets: Targets<'_>, scale: f32) -> f64 {
@@ -555,12 +541,25 @@ impl Work<'_> {
     }
 }
 
+/// The operands of a weight gradient, and who computes it: `x` is the tile of x or
+/// its rows in panels, as the algorithm takes it.
+#[derive(Clone, Copy)]
+pub(super) struct Product {
+    pub(super) dz: BufferId,
+    pub(super) x: Option<BufferId>,
+    pub(super) algorithm: Algorithm,
+    /// Whether it is added to what is there.
+    pub(super) accumulate: bool,
+}
+
 /// A tile whose values are only read.
 pub(super) struct Read<'a> {
     pub(super) plan: &'a Plan,
     pub(super) program: &'a Program,
     pub(super) tile: Tile,
     pub(super) arena: &'a [f32],
+    /// What the thread has for itself.
+    pub(super) own: Option<&'a Inputs>,
 }
 
 impl Read<'_> {
@@ -569,20 +568,52 @@ impl Read<'_> {
     }
 
     pub(super) fn get(&self, buffer: BufferId) -> &[f32] {
-        &self.arena[range(self.program, self.tile, buffer)]
+        let range = range(self.program, self.tile, buffer);
+        match self.own.and_then(|own| own.get(buffer)) {
+            Some(own) => &own[..range.len()],
+            None => &self.arena[range],
+        }
     }
 
-    /// ∂W (+)= dz·xᵀ over the tile, for some rows of W; `x` is the tile of x or
-    /// its rows in panels, as the algorithm takes it.
+    /// ∂W (+)= dz·xᵀ over the tile, for some rows of W.
     pub(super) fn weight_gradient(
         &self,
         outputs: Range<usize>,
-        dz: BufferId,
-        x: Option<BufferId>,
-        algorithm: Algorithm,
+        product: Product,
         gradient: &mut [f32],
-        accumulate: bool,
     ) {
+        self.product(product, gradient).rows(outputs).run(product.algorithm, self.plan.options.isa);
+    }
+
+    /// The same, on several threads where that pays.
+    fn share_weight_gradient(
+        &self,
+        outputs: Range<usize>,
+        product: Product,
+        gradient: &mut [f32],
+        threads: Threads<'_>,
+    ) {
+        let inputs = gradient.len() / outputs.len();
+        let flops = 2.0 * (gradient.len() * self.tile.width) as f64;
+        let [part, parts] = threads.first_half();
+        let rows = (outputs.len() * part).div_ceil(parts);
+        if !pieces::pays(&threads, flops) || rows == outputs.len() {
+            let own = threads.inputs();
+            let read = Read { own: own.as_deref(), ..*self };
+            return read.weight_gradient(outputs, product, gradient);
+        }
+        let (low, high) = gradient.split_at_mut(rows * inputs);
+        let (low_rows, high_rows) =
+            (outputs.start..outputs.start + rows, outputs.start + rows..outputs.end);
+        threads.join(
+            |threads| self.share_weight_gradient(low_rows, product, low, threads),
+            |threads| self.share_weight_gradient(high_rows, product, high, threads),
+        );
+    }
+
+    /// The whole product.
+    fn product<'b>(&'b self, product: Product, gradient: &'b mut [f32]) -> Gemm<'b> {
+        let Product { dz, x, algorithm, accumulate } = product;
         let (plan, tile) = (self.plan, self.tile);
         let x = x.expect("a weight gradient reads x");
         let shape = [self.width(dz), self.width(x)];
@@ -591,8 +622,6 @@ impl Read<'_> {
             _ => Right::Panels { data: self.get(x), panel: plan.panel },
         };
         Gemm::weight_gradient(tile, shape, self.get(dz), x, gradient, accumulate)
-            .rows(outputs)
-            .run(algorithm, plan.options.isa);
     }
 
     /// ∂b (+)= Σ dz; padding lanes hold 0.
@@ -605,4 +634,24 @@ impl Read<'_> {
 fn range(program: &Program, tile: Tile, buffer: BufferId) -> Range<usize> {
     let Buffer { width, offset, .. } = program.buffers[buffer];
     offset * tile.width..(offset + width) * tile.width
+}
+
+/// Writes the categories that are no embeddings as zeros and a one, behind the other
+/// features of the tile x.
+fn expand(plan: &Plan, tile: Tile, features: usize, codes: &[u32], pick: Pick<'_>, x: &mut [f32]) {
+    let mut first = plan.layout.one_hot_start();
+    for panel in tile.panels() {
+        x[panel.of(features)][first * panel.width..].fill(0.0);
+    }
+    let width = plan.layout.categories.len();
+    for (category, levels) in plan.layout.one_hot() {
+        for lane in 0..tile.rows {
+            let code = codes[pick.row(lane) * width + category];
+            assert!(code == NONE || (code as usize) < levels, "a code beyond its levels");
+            if code != NONE {
+                x[tile.index(features, first + code as usize, lane)] = 1.0;
+            }
+        }
+        first += levels;
+    }
 }

@@ -361,6 +361,25 @@ impl Step {
     }
 }
 
+impl Program {
+    /// The buffers of the inputs, feature-major and as rows in panels; none where
+    /// other steps write them, too.
+    pub(crate) fn inputs(&self) -> Option<(BufferId, Option<BufferId>)> {
+        let loads = |step: &Step| match *step {
+            Step::Load { x, rows } => Some((x, rows)),
+            _ => None,
+        };
+        let (x, rows) = self.steps.iter().find_map(loads)?;
+        let reads_alone = |step: &Step| match *step {
+            Step::Load { .. } => true,
+            Step::Dense { z, ending, .. } => z != x && ending.is_none_or(|ending| ending.y != x),
+            Step::WeightGradient { dz, .. } => dz != x,
+            ref step => !step.buffers().contains(&x),
+        };
+        self.steps.iter().all(reads_alone).then_some((x, rows))
+    }
+}
+
 impl Plan {
     /// The plan of a network. Nothing can go wrong: a [`Network`] is checked.
     pub fn new(network: &Network, options: PlanOptions) -> Plan {

@@ -39,8 +39,13 @@ const MOST_SHARDS: usize = 16;
 /// Bytes that the shards' gradients take at the most.
 const GRADIENT_BYTES: usize = 512 << 20;
 
-/// Work below this stays on one thread: handing it over costs about a tenth.
+/// Work below this is not cut for several threads: handing it over costs about a
+/// tenth.
 const PARALLEL_FLOPS: f64 = 5.0e6;
+
+/// Work of a single shard below this stays on one thread: a team shares its products,
+/// and what its threads read of each other takes as long as they save.
+const TEAM_FLOPS: f64 = 3.0e6;
 
 /// The rows of a tile for an arena of so many features; `large` where a layer
 /// has more weights than the cache takes.
@@ -116,24 +121,27 @@ impl Plan {
         self.lanes(rows.min(tile))
     }
 
-    /// Whether a training step of so many rows is work enough for a second
-    /// thread.
+    /// Whether a training step of so many rows is work enough for a second thread:
+    /// in shards of its own, or for its share of one shard's products.
     pub fn pays_threads(&self, rows: usize) -> bool {
         // The optimizer takes as long as some 40 operations a parameter.
         let flops = 6.0 * rows as f64 * self.work as f64 + 40.0 * self.parameters as f64;
         match self.is_by_outputs() {
             true => flops >= PARALLEL_FLOPS,
-            false => self.split_training(rows).shards > 1,
+            false => self.split_training(rows).shards > 1 || flops >= TEAM_FLOPS,
         }
     }
 
-    /// Of so many threads, those that a training step of so many rows uses:
-    /// one a shard, and all where gradients are computed by outputs.
+    /// Of so many threads, those that a training step of so many rows uses: one a
+    /// shard where there are several, else all that it is work enough for.
     pub fn threads_of_step(&self, rows: usize, threads: usize) -> usize {
         match self.pays_threads(rows) {
             false => 1,
             true if self.is_by_outputs() => threads,
-            true => threads.min(self.split_training(rows).shards),
+            true => match self.split_training(rows).shards {
+                1 => threads,
+                shards => threads.min(shards),
+            },
         }
     }
 
@@ -166,7 +174,7 @@ impl Plan {
             _ if self.is_by_outputs() => {
                 format!("{} parameters: their gradient is computed by outputs", self.parameters)
             }
-            1 if mflop * 1e6 < PARALLEL_FLOPS => "too little work for a second thread".to_owned(),
+            1 if !self.pays_threads(rows) => "too little work for a second thread".to_owned(),
             _ => format!("a shard has at least {} rows", self.shard_rows()),
         };
         let count = |n: usize, of: &str| format!("{n} {of}{}", if n == 1 { "" } else { "s" });
@@ -175,6 +183,7 @@ impl Plan {
             count(split.shards, "shard"),
             count(split.tiles, "tile"),
             match self.pays_threads(rows) {
+                true if split.shards == 1 => "on all threads, which share its products",
                 true => "on all threads",
                 false => "on one thread",
             }

@@ -111,7 +111,7 @@ impl Trainer {
         let shared = self.executor.plan().pays_threads(self.options.batch);
         if threads != 1 && shared {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
-            self.executor = self.executor.parallel(pool.current_num_threads() > 1);
+            self.executor = self.executor.threads(pool.current_num_threads());
             self.pool = Some(pool);
         }
         Ok(self)

@@ -2,7 +2,7 @@
 //! rows of C each.
 
 use super::tiled::Tiled;
-use super::{Algorithm, Gemm, Left, Start};
+use super::{Algorithm, Gemm, Left, Right, Start};
 use crate::simd::Isa;
 
 /// Some rows of a product by [`Algorithm::Tiled`]. They are the same bits as in
@@ -19,14 +19,22 @@ pub struct Piece<'a> {
 }
 
 // SAFETY: but for the pointer to C it is Send. No two pieces of a product have
-// a row in common (`halves` cuts them apart, and a piece can't be copied), and
+// a row in common (`cut` cuts them apart, and a piece can't be copied), and
 // C is borrowed exclusively while there are pieces.
 unsafe impl Send for Piece<'_> {}
 
-/// Rows of which a piece has a multiple, but for the last: whole register tiles,
-/// of 6 or 12 rows. It is more than one, and so no piece is summed in
-/// [chains](super::lone) that the whole is not.
+/// Rows of a piece at the least: a register tile's, of 6 or 12. They are more than
+/// one, and so no piece is summed in [chains](super::lone) that the whole is not.
 const ROWS: usize = 12;
+
+/// The rows of `part` of `parts` of so many, which are at least twice [`ROWS`]: whole
+/// register tiles, where there are many; else their blocks, which are evenly long,
+/// are as many on either side.
+fn rows_of_part(rows: usize, [part, parts]: [usize; 2]) -> usize {
+    let share = (rows * part).div_ceil(parts);
+    let share = if rows >= 16 * ROWS { share.next_multiple_of(ROWS) } else { share };
+    share.clamp(ROWS, rows - ROWS)
+}
 
 impl<'a> Piece<'a> {
     /// The whole product, as one piece; or the product, where it is none that
@@ -50,8 +58,11 @@ impl<'a> Piece<'a> {
         self.gemm.flops()
     }
 
-    /// It in two, where it has rows enough.
-    pub fn halves(self) -> Result<[Self; 2], Self> {
+    /// It in two, where it has rows enough: `part` of `parts` of it, and the rest.
+    ///
+    /// # Panics
+    /// Where the parts are none.
+    pub fn cut(self, [part, parts]: [usize; 2]) -> Result<[Self; 2], Self> {
         if self.gemm.m < 2 * ROWS {
             return Err(self);
         }
@@ -59,7 +70,7 @@ impl<'a> Piece<'a> {
         let Left::Strided { data, row_stride, column_stride } = gemm.a else {
             unreachable!("Piece::of refuses it")
         };
-        let rows = (gemm.m / 2).next_multiple_of(ROWS);
+        let rows = rows_of_part(gemm.m, [part, parts]);
         let second = Gemm {
             m: gemm.m - rows,
             a: Left::Strided { data: &data[rows * row_stride..], row_stride, column_stride },
@@ -72,6 +83,23 @@ impl<'a> Piece<'a> {
         };
         let piece = |gemm, first| Piece { gemm, c, rows_of_c, first };
         Ok([piece(Gemm { m: rows, ..gemm }, first), piece(second, first + rows)])
+    }
+
+    /// The same with what lies elsewhere for the elements of B.
+    ///
+    /// # Panics
+    /// Where they are fewer.
+    pub fn reading<'b>(self, elements: &'b [f32]) -> Piece<'b>
+    where
+        'a: 'b,
+    {
+        let Piece { gemm, c, rows_of_c, first } = self;
+        let b = match gemm.b {
+            Right::Rows { data, stride } => Right::Rows { data: &elements[..data.len()], stride },
+            Right::Panels { data, panel } => Right::Panels { data: &elements[..data.len()], panel },
+            Right::Tile(..) => unreachable!("Piece::of refuses it"),
+        };
+        Piece { gemm: Gemm { b, ..gemm }, c, rows_of_c, first }
     }
 
     /// Computes it.

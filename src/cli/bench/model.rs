@@ -240,7 +240,7 @@ impl<'a> Bench<'a> {
     }
 
     fn executor(&self) -> Executor {
-        Executor::new(self.plan.clone(), self.batch).parallel(self.train_threads > 1)
+        Executor::new(self.plan.clone(), self.batch).threads(self.train_threads)
     }
 
     /// One gradient against the oracle's, on as many rows as that takes no
