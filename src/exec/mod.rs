@@ -21,7 +21,7 @@ pub use predict::{Predict, mean_loss};
 
 use crate::inputs::Features;
 use crate::plan::{Plan, Split, Step};
-use fork::{Inputs, Threads};
+use fork::Threads;
 use levels::Levels;
 use mlpc_kernels::gemm::Algorithm;
 use mlpc_kernels::lines::Lines;
@@ -132,7 +132,7 @@ pub struct Executor {
     /// The threads that steps may use, and those that share what is short.
     threads: usize,
     team: Team,
-    inputs: Vec<Mutex<Inputs>>,
+    arenas: Vec<Mutex<Lines>>,
     pace: Pace,
     /// Where gradients are computed by outputs: the parts, and the gradient.
     parts: Vec<Part>,
@@ -212,7 +212,7 @@ impl Executor {
             shards,
             threads: 1,
             team: Team::new(1),
-            inputs: Vec::new(),
+            arenas: Vec::new(),
             pace: Pace::new(),
             parts,
             gradient,
@@ -234,9 +234,10 @@ impl Executor {
             self.shards.resize_with(self.most, || Shard::new(plan, lanes));
         }
         self.team = Team::new(self.threads);
-        let inputs = |_| Inputs::new(&self.plan, self.lanes).map(Mutex::new);
-        let members = if self.most == 1 { self.team.all().count() } else { 1 };
-        self.inputs = (1..members).map_while(inputs).collect();
+        let pays = self.most == 1 && self.plan.train.inputs.is_some();
+        let members = if pays { self.team.all().count() } else { 1 };
+        let arena = |_| Mutex::new(Lines::zeros(self.plan.train.arena * self.lanes));
+        self.arenas = (1..members).map(arena).collect();
         self
     }
 
@@ -334,7 +335,7 @@ impl Executor {
     /// parameters over all of them.
     fn by_outputs(&mut self, mut of: Of<'_>, batch: Batch<'_>, parallel: bool) -> f64 {
         let (split, terms) = self.split(of.parameters(), batch);
-        let Executor { plan, shards, parts, gradient, threads, team, inputs, .. } = self;
+        let Executor { plan, shards, parts, gradient, threads, team, arenas, .. } = self;
         let plan = &**plan;
         let scale = (1.0 / terms) as f32;
         let mut total = 0.0;
@@ -347,7 +348,7 @@ impl Executor {
             let mut threads = match parallel {
                 false => Threads::One,
                 true if count.is_multiple_of(*threads) => Threads::Pool,
-                true => Threads::Team(team.all(), if count == 1 { inputs } else { &[] }),
+                true => Threads::Team(team.all(), if count == 1 { arenas } else { &[] }),
             };
             let run = |index: usize, shard: &mut Shard, threads: Threads<'_>| {
                 let input = TileInput { batch: &batch, rows: rows(index), scale };
@@ -367,12 +368,12 @@ impl Executor {
                 threads,
                 &|index| parts[index].range.end,
                 &|index, runs, threads| {
-                    let own = threads.inputs();
+                    let own = threads.arena();
                     let tiles = shards.iter().enumerate().map(|(index, shard)| Done {
                         rows: rows(index).len(),
                         arena: &shard.arena,
                         levels: &shard.levels,
-                        own: own.as_deref(),
+                        own: own.as_deref().map(|own| &**own),
                     });
                     run_part(plan, &parts[index], tiles, runs.gradient, first > 0);
                     if update {
@@ -409,7 +410,7 @@ impl Executor {
         let mut total = 0.0;
         if parallel && split.shards == 1 {
             let shard = &mut self.shards[0];
-            run(0, shard, Sum::New, Threads::Team(self.team.all(), &self.inputs));
+            run(0, shard, Sum::New, Threads::Team(self.team.all(), &self.arenas));
             return (shard.loss / terms, 1);
         }
         if parallel {

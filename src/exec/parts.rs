@@ -1,7 +1,6 @@
 //! Parts of the parameters, whose gradient is computed by outputs: over all tiles
 //! of a batch, one part at a time.
 
-use super::fork::Inputs;
 use super::levels::{Levels, rows_of_part};
 use super::tile::{Product, Read};
 use crate::plan::{LARGE_LAYER, Plan, Step};
@@ -89,8 +88,8 @@ pub(super) struct Done<'a> {
     pub(super) arena: &'a [f32],
     /// Sorted.
     pub(super) levels: &'a Levels,
-    /// What the thread has for itself.
-    pub(super) own: Option<&'a Inputs>,
+    /// The thread's own arena, where it is not the tile's.
+    pub(super) own: Option<&'a [f32]>,
 }
 
 /// Computes a part's gradient over tiles, in order. It is added to what is

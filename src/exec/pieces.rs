@@ -1,9 +1,9 @@
 //! Products of a tile that several threads compute, some outputs each.
 
 use super::fork::Threads;
-use crate::plan::BufferId;
 use mlpc_kernels::gemm::{Algorithm, Gemm, Piece};
 use mlpc_kernels::simd::Isa;
+use std::ops::Range;
 
 /// Operations of a piece of a product at the least, on the threads of a pool: some
 /// 10 µs, of which handing it over takes one.
@@ -25,39 +25,40 @@ pub(super) fn pays(threads: &Threads<'_>, flops: f64) -> bool {
 pub(super) struct By<'a> {
     pub(super) algorithm: Algorithm,
     pub(super) threads: Threads<'a>,
+    /// Where the tile on its right lies, where each thread has it in its own arena.
+    pub(super) own: Option<Range<usize>>,
 }
 
-/// Computes a product with the tile `b` on its right, in pieces where that pays.
+/// Computes a product, in pieces where that pays.
 #[inline(always)]
-pub(super) fn product(gemm: Gemm<'_>, b: BufferId, isa: Isa, by: By<'_>) {
-    let By { algorithm, threads } = by;
-    if algorithm != Algorithm::Tiled || !pays(&threads, gemm.flops()) {
-        return gemm.run(algorithm, isa);
+pub(super) fn product(gemm: Gemm<'_>, isa: Isa, by: By<'_>) {
+    if by.algorithm != Algorithm::Tiled || !pays(&by.threads, gemm.flops()) {
+        return gemm.run(by.algorithm, isa);
     }
-    share(gemm, b, isa, threads);
+    share(gemm, isa, by);
 }
 
 #[inline(never)]
-fn share(gemm: Gemm<'_>, b: BufferId, isa: Isa, threads: Threads<'_>) {
+fn share(gemm: Gemm<'_>, isa: Isa, by: By<'_>) {
     match Piece::of(gemm) {
-        Ok(piece) => in_pieces(piece, b, isa, threads),
+        Ok(piece) => in_pieces(piece, isa, by.threads, &by.own),
         Err(gemm) => gemm.run(Algorithm::Tiled, isa),
     }
 }
 
-fn in_pieces(piece: Piece<'_>, b: BufferId, isa: Isa, threads: Threads<'_>) {
+fn in_pieces(piece: Piece<'_>, isa: Isa, threads: Threads<'_>, own: &Option<Range<usize>>) {
     let piece = match pays(&threads, piece.flops()) {
         true => piece.cut(threads.first_half()),
         false => Err(piece),
     };
     match piece {
         Ok([one, other]) => threads.join(
-            |threads| in_pieces(one, b, isa, threads),
-            |threads| in_pieces(other, b, isa, threads),
+            |threads| in_pieces(one, isa, threads, own),
+            |threads| in_pieces(other, isa, threads, own),
         ),
-        Err(piece) => match threads.inputs().as_ref().and_then(|inputs| inputs.get(b)) {
-            Some(own) => piece.reading(own).run(isa),
-            None => piece.run(isa),
+        Err(piece) => match (own, threads.arena()) {
+            (Some(own), Some(arena)) => piece.reading(&arena[own.clone()]).run(isa),
+            _ => piece.run(isa),
         },
     }
 }

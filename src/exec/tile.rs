@@ -1,6 +1,6 @@
 //! One tile: the plan's steps over the tile's arena.
 
-use super::fork::{Inputs, Threads, each_input};
+use super::fork::Threads;
 use super::levels::Levels;
 use super::pieces::{self, By, product};
 use super::{Batch, Rows, Targets};
@@ -82,13 +82,24 @@ pub(super) fn run_tile(
         None => levels.sort(plan),
     }
     let program = &plan.train;
+    let levels = &*levels;
+    let loaded = match program.inputs {
+        Some((x, rows)) if threads.have_arenas() => {
+            let load = |arena: &mut [f32]| {
+                let mut work = Work { plan, program, parameters, tile, levels, arena, ahead: &[] };
+                work.load(x, rows, features, input.pick(), Threads::One);
+            };
+            threads.all().each_arena(arena, &load);
+            true
+        }
+        _ => false,
+    };
     let mut work = Work { plan, program, parameters, tile, levels, arena, ahead: &[] };
     let mut total = 0.0;
-    for step in &plan.train.steps {
+    for step in &program.steps {
         match *step {
-            Step::Load { x, rows } => {
-                work.load(x, rows, features, input.pick(), threads.all());
-            }
+            Step::Load { .. } if loaded => {}
+            Step::Load { x, rows } => work.load(x, rows, features, input.pick(), threads.all()),
             Step::Loss { p, dp } => total += work.loss(p, dp, targets, input.scale),
             Step::LossOfLogits { z } => total += work.loss_of_logits(z, targets, input.scale),
             Step::WeightGradient { weight, bias, dz, x, rows, algorithm } => {
@@ -247,9 +258,8 @@ pub(super) fn predict_tile(
     let mut work = Work { plan, program, parameters, tile, levels, arena, ahead };
     for step in &program.steps {
         match *step {
-            Step::Load { x, .. } => {
-                work.load(x, None, features, Pick::From(0), Threads::One);
-            }
+            // Nothing is to be packed.
+            Step::Load { x, .. } => work.load(x, None, features, Pick::From(0), Threads::One),
             ref step => work.forward_or_slope(step, Threads::One),
         }
     }
@@ -292,6 +302,11 @@ impl Work<'_> {
         self.program.buffers[buffer].width
     }
 
+    /// Where a buffer lies that members of a team have in arenas of their own.
+    fn own(&self, buffer: BufferId) -> Option<Range<usize>> {
+        self.program.is_input(buffer).then(|| self.range(buffer))
+    }
+
     fn get(&self, buffer: BufferId) -> &[f32] {
         &self.arena[self.range(buffer)]
     }
@@ -330,21 +345,9 @@ impl Work<'_> {
                 expand(plan, tile, inputs, features.codes, pick, x);
             }
         };
-        let pack = |rows: &mut [f32]| layout::pack_rows(isa, tile, from, plan.panel, rows);
-        let (x, rows) = match rows {
-            None => (self.get_mut(x), None),
-            Some(rows) => {
-                let [x, rows] = self.several([x, rows]);
-                (x, Some(rows))
-            }
-        };
-        match rows {
-            Some(rows) if !threads.have_inputs() => threads.join(|_| load(x), |_| pack(rows)),
-            rows => each_input(threads, x, rows, &|x, rows| {
-                load(x);
-                rows.map(pack).unwrap_or_default();
-            }),
-        }
+        let Some(rows) = rows else { return load(self.get_mut(x)) };
+        let [x, rows] = self.several([x, rows]);
+        threads.join(|_| load(x), |_| layout::pack_rows(isa, tile, from, plan.panel, rows));
     }
 
     /// Features ← (bias +) the sum of a table's rows.
@@ -364,7 +367,8 @@ impl Work<'_> {
             Step::Gather { table, bias, to, first } => self.gather(table, bias, to, first),
             Step::Dense { weight, bias, x, z, onto, ending, algorithm } => {
                 let within = ending.filter(|ending| ending.in_registers).map(|ending| ending.f);
-                self.dense(weight, bias, [x, z], onto, within, By { algorithm, threads });
+                let by = By { algorithm, threads, own: self.own(x) };
+                self.dense(weight, bias, [x, z], onto, within, by);
                 match ending {
                     None => {}
                     Some(ending) if ending.in_registers => {}
@@ -415,7 +419,7 @@ impl Work<'_> {
             }
             Step::InputGradient { weight, first, dz, dx, slope, algorithm } => {
                 let within = slope.filter(|slope| slope.in_registers);
-                let by = By { algorithm, threads };
+                let by = By { algorithm, threads, own: None };
                 self.input_gradient(weight, first, [dz, dx], within, by);
                 if let (Some(slope), None) = (slope, within) {
                     self.slope(slope, dx);
@@ -452,7 +456,7 @@ impl Work<'_> {
             return;
         }
         let weights = &parameters[plan.weights[weight].clone()];
-        let (ahead, b) = (std::mem::take(&mut self.ahead), x);
+        let ahead = std::mem::take(&mut self.ahead);
         let [x, z] = self.several([x, z]);
         let mut gemm = Gemm::forward(tile, shape, weights, bias, x, z);
         gemm.ahead = ahead;
@@ -463,7 +467,7 @@ impl Work<'_> {
             let leak = f.leak().expect("the plan gives products rectifiers alone");
             gemm.end = End::Rectifier { leak };
         }
-        product(gemm, b, plan.options.isa, by);
+        product(gemm, plan.options.isa, by);
     }
 
     /// dx ← Wᵀ·dz (· f′), of the inputs from `first` on
@@ -479,7 +483,7 @@ impl Work<'_> {
         let (outputs, inputs) = (self.width(dz), first..first + self.width(dx));
         let weights = &parameters[plan.weights[weight].clone()];
         let shape = [outputs, weights.len() / outputs];
-        let run = |gemm: Gemm<'_>| product(gemm.rows(inputs), dz, plan.options.isa, by);
+        let run = |gemm: Gemm<'_>| product(gemm.rows(inputs), plan.options.isa, by);
         match slope {
             None => {
                 let [dz, dx] = self.several([dz, dx]);
@@ -558,8 +562,8 @@ pub(super) struct Read<'a> {
     pub(super) program: &'a Program,
     pub(super) tile: Tile,
     pub(super) arena: &'a [f32],
-    /// What the thread has for itself.
-    pub(super) own: Option<&'a Inputs>,
+    /// The thread's own arena, where it is not the shard's.
+    pub(super) own: Option<&'a [f32]>,
 }
 
 impl Read<'_> {
@@ -568,11 +572,11 @@ impl Read<'_> {
     }
 
     pub(super) fn get(&self, buffer: BufferId) -> &[f32] {
-        let range = range(self.program, self.tile, buffer);
-        match self.own.and_then(|own| own.get(buffer)) {
-            Some(own) => &own[..range.len()],
-            None => &self.arena[range],
-        }
+        let arena = match self.own {
+            Some(own) if self.program.is_input(buffer) => own,
+            _ => self.arena,
+        };
+        &arena[range(self.program, self.tile, buffer)]
     }
 
     /// ∂W (+)= dz·xᵀ over the tile, for some rows of W.
@@ -598,8 +602,8 @@ impl Read<'_> {
         let [part, parts] = threads.first_half();
         let rows = (outputs.len() * part).div_ceil(parts);
         if !pieces::pays(&threads, flops) || rows == outputs.len() {
-            let own = threads.inputs();
-            let read = Read { own: own.as_deref(), ..*self };
+            let own = threads.arena();
+            let read = Read { own: own.as_deref().map(|own| &**own), ..*self };
             return read.weight_gradient(outputs, product, gradient);
         }
         let (low, high) = gradient.split_at_mut(rows * inputs);

@@ -150,6 +150,9 @@ pub struct Program {
     pub output: Option<BufferId>,
     /// Rows of a tile at the most, a multiple of the vector length.
     pub tile: usize,
+    /// The buffers of the inputs, feature-major and as rows in panels; none where
+    /// other steps write the former, too.
+    pub inputs: Option<(BufferId, Option<BufferId>)>,
 }
 
 /// An activation at the end of a product.
@@ -362,22 +365,27 @@ impl Step {
 }
 
 impl Program {
-    /// The buffers of the inputs, feature-major and as rows in panels; none where
-    /// other steps write them, too.
-    pub(crate) fn inputs(&self) -> Option<(BufferId, Option<BufferId>)> {
-        let loads = |step: &Step| match *step {
-            Step::Load { x, rows } => Some((x, rows)),
-            _ => None,
-        };
-        let (x, rows) = self.steps.iter().find_map(loads)?;
-        let reads_alone = |step: &Step| match *step {
-            Step::Load { .. } => true,
-            Step::Dense { z, ending, .. } => z != x && ending.is_none_or(|ending| ending.y != x),
-            Step::WeightGradient { dz, .. } => dz != x,
-            ref step => !step.buffers().contains(&x),
-        };
-        self.steps.iter().all(reads_alone).then_some((x, rows))
+    /// Whether a buffer holds the inputs, and nothing else.
+    pub(crate) fn is_input(&self, buffer: BufferId) -> bool {
+        self.inputs.is_some_and(|(x, rows)| buffer == x || rows == Some(buffer))
     }
+}
+
+/// The buffers of the inputs, feature-major and as rows in panels; none where other
+/// steps write the former, too.
+fn inputs(steps: &[Step]) -> Option<(BufferId, Option<BufferId>)> {
+    let loads = |step: &Step| match *step {
+        Step::Load { x, rows } => Some((x, rows)),
+        _ => None,
+    };
+    let (x, rows) = steps.iter().find_map(loads)?;
+    let reads_alone = |step: &Step| match *step {
+        Step::Load { .. } => true,
+        Step::Dense { z, ending, .. } => z != x && ending.is_none_or(|ending| ending.y != x),
+        Step::WeightGradient { dz, .. } => dz != x,
+        ref step => !step.buffers().contains(&x),
+    };
+    steps.iter().all(reads_alone).then_some((x, rows))
 }
 
 impl Plan {
@@ -407,7 +415,8 @@ impl Plan {
                 true => split::MOST_LANES_LARGE,
                 false => split::tile(arena, large, options.isa),
             };
-            Program { steps, buffers, arena, output, tile }
+            let inputs = inputs(&steps);
+            Program { steps, buffers, arena, output, tile, inputs }
         };
         let (train, predict) = (program(true), program(false));
         let work = tables.work();
