@@ -29,7 +29,6 @@ use mlpc_kernels::small::MOST_ROWS;
 use mlpc_kernels::team::Team;
 use pace::Pace;
 use parts::{Done, Part, parts_of, run_part};
-use rayon::prelude::*;
 use reduce::Runs;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
@@ -308,8 +307,7 @@ impl Executor {
         state.step += 1;
         let threads = match parallel {
             false => Threads::One,
-            true if shards == 1 => Threads::Team(self.team.all(), &[]),
-            true => Threads::Pool,
+            true => threads_of(&self.plan, batch, &mut self.team, &[]),
         };
         reduce::update(&mut self.shards[..shards], threads, &self.plan, state);
         loss
@@ -335,7 +333,7 @@ impl Executor {
     /// parameters over all of them.
     fn by_outputs(&mut self, mut of: Of<'_>, batch: Batch<'_>, parallel: bool) -> f64 {
         let (split, terms) = self.split(of.parameters(), batch);
-        let Executor { plan, shards, parts, gradient, threads, team, arenas, .. } = self;
+        let Executor { plan, shards, parts, gradient, team, arenas, .. } = self;
         let plan = &**plan;
         let scale = (1.0 / terms) as f32;
         let mut total = 0.0;
@@ -344,17 +342,15 @@ impl Executor {
             let rows = |index: usize| split.shard(first + index);
             let shards = &mut shards[..count];
             let parameters = of.parameters();
-            // Threads that would be left over take pieces of products.
             let mut threads = match parallel {
                 false => Threads::One,
-                true if count.is_multiple_of(*threads) => Threads::Pool,
-                true => Threads::Team(team.all(), if count == 1 { arenas } else { &[] }),
+                true => threads_of(plan, batch, team, arenas),
             };
             let run = |index: usize, shard: &mut Shard, threads: Threads<'_>| {
                 let input = TileInput { batch: &batch, rows: rows(index), scale };
                 shard.loss = run_tile(plan, parameters, input, shard.scratch().0, None, threads);
             };
-            each_shard(shards, 0, threads.all(), &run);
+            each_shard(shards, threads.all(), &run);
             shards.iter().for_each(|shard| total += shard.loss);
 
             let last = first + count == split.shards;
@@ -408,15 +404,12 @@ impl Executor {
             }
         };
         let mut total = 0.0;
-        if parallel && split.shards == 1 {
-            let shard = &mut self.shards[0];
-            run(0, shard, Sum::New, Threads::Team(self.team.all(), &self.arenas));
-            return (shard.loss / terms, 1);
-        }
         if parallel {
             let shards = &mut self.shards[..split.shards];
-            let each = |(index, shard)| run(index, shard, Sum::New, Threads::One);
-            shards.par_iter_mut().enumerate().for_each(each);
+            let each = |index: usize, shard: &mut Shard, threads: Threads<'_>| {
+                run(index, shard, Sum::New, threads);
+            };
+            each_shard(shards, threads_of(plan, batch, &mut self.team, &self.arenas), &each);
             shards.iter().for_each(|shard| total += shard.loss);
             return (total / terms, split.shards);
         }
@@ -444,11 +437,37 @@ impl Executor {
     }
 }
 
-/// Runs shards, the first of which has this number, on several threads where they
-/// are given.
+/// The threads that share a batch.
+fn threads_of<'a>(
+    plan: &Plan,
+    batch: Batch<'_>,
+    team: &'a mut Team,
+    arenas: &'a [Mutex<Lines>],
+) -> Threads<'a> {
+    match plan.suits_team(batch.rows.len()) {
+        true => Threads::Team(team.all(), arenas),
+        false => Threads::Pool,
+    }
+}
+
+/// Runs shards, on several threads where they are given. Threads for which there is
+/// no shard take pieces of products.
 fn each_shard(
     shards: &mut [Shard],
+    threads: Threads<'_>,
+    run: &(impl Fn(usize, &mut Shard, Threads<'_>) + Sync),
+) {
+    let alone = matches!(threads, Threads::Pool)
+        && shards.len().is_multiple_of(rayon::current_num_threads());
+    each_from(0, shards, threads, &|number, shard: &mut Shard, threads: Threads<'_>| {
+        run(number, shard, if alone { Threads::One } else { threads });
+    });
+}
+
+/// The same where the first one has this number.
+fn each_from(
     number: usize,
+    shards: &mut [Shard],
     threads: Threads<'_>,
     run: &(impl Fn(usize, &mut Shard, Threads<'_>) + Sync),
 ) {
@@ -459,8 +478,8 @@ fn each_shard(
     let first = (shards.len() * part).div_ceil(parts).min(shards.len() - 1);
     let (low, high) = shards.split_at_mut(first);
     threads.join(
-        |threads| each_shard(low, number, threads, run),
-        |threads| each_shard(high, number + first, threads, run),
+        |threads| each_from(number, low, threads, run),
+        |threads| each_from(number + first, high, threads, run),
     );
 }
 

@@ -33,6 +33,9 @@ enum Of {
 /// and state fit the cache between computing and using them.
 const PART: usize = 6 * 1024;
 
+/// Parts of a weight from which on one more or less for a thread does not matter.
+const FEW_PARTS: usize = 16;
+
 /// The parts of a plan's flat buffers, in order.
 pub(super) fn parts_of(plan: &Plan) -> Vec<Part> {
     let mut parts = Vec::new();
@@ -62,16 +65,22 @@ pub(super) fn parts_of(plan: &Plan) -> Vec<Part> {
             // cache.
             let least = if whole.len() > LARGE_LAYER { 2 } else { 1 };
             let most = (PART / inputs / 12).max(least) * 12;
-            // As many for one half of the threads as for the other.
-            let count = match outputs.div_ceil(most) {
-                1 => 1,
-                count => count.next_multiple_of(2).min(outputs),
-            };
-            let start = whole.start;
-            for part in 0..count {
-                let rows = outputs * part / count..outputs * (part + 1) / count;
-                let range = start + rows.start * inputs..start + rows.end * inputs;
+            let mut push = |rows: Range<usize>| {
+                let range = whole.start + rows.start * inputs..whole.start + rows.end * inputs;
                 parts.push(Part { range, step: at, of: Of::Weight(rows) });
+            };
+            match outputs.div_ceil(most) {
+                // Few parts: as many for one half of the threads as for the other,
+                // even if register tiles are not whole.
+                count @ 2..FEW_PARTS => {
+                    let count = count.next_multiple_of(2).min(outputs);
+                    let bound = |part: usize| outputs * part / count;
+                    (0..count).for_each(|part| push(bound(part)..bound(part + 1)));
+                }
+                _ => {
+                    let starts = (0..outputs).step_by(most);
+                    starts.for_each(|first| push(first..outputs.min(first + most)));
+                }
             }
         }
         if let Some(bias) = bias {

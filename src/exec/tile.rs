@@ -62,8 +62,9 @@ struct Work<'a> {
 }
 
 /// Runs training's steps for one tile, on several threads where they are given;
-/// returns the sum of its losses. Without a gradient the steps that compute it are left for [`run_part`](super::parts::run_part), but for what
-/// prepares them, and levels are sorted for it.
+/// returns the sum of its losses. Without a gradient the steps that compute it are
+/// left for [`run_part`](super::parts::run_part), but for what prepares them, and
+/// levels are sorted for it.
 pub(super) fn run_tile(
     plan: &Plan,
     parameters: &[f32],

@@ -47,6 +47,10 @@ const PARALLEL_FLOPS: f64 = 5.0e6;
 /// and what its threads read of each other takes as long as they save.
 const TEAM_FLOPS: f64 = 3.0e6;
 
+/// Work beyond this is long enough to be handed out by a pool, whose threads take
+/// more of it where others have been interrupted.
+const MOST_TEAM_FLOPS: f64 = 200.0e6;
+
 /// The rows of a tile for an arena of so many features; `large` where a layer
 /// has more weights than the cache takes.
 pub(super) fn tile(arena: usize, large: bool, isa: Isa) -> usize {
@@ -130,6 +134,12 @@ impl Plan {
             true => flops >= PARALLEL_FLOPS,
             false => self.split_training(rows).shards > 1 || flops >= TEAM_FLOPS,
         }
+    }
+
+    /// Whether several threads take a training step of so many rows as a team, each
+    /// its share, rather than as they come.
+    pub(crate) fn suits_team(&self, rows: usize) -> bool {
+        6.0 * rows as f64 * self.work as f64 <= MOST_TEAM_FLOPS
     }
 
     /// Of so many threads, those that a training step of so many rows uses: one a
