@@ -14,8 +14,9 @@ pub(super) enum Threads<'a> {
     /// Those of a team, for parts of microseconds, and an arena for each member but
     /// the first; or none, and then the shard's does for all.
     ///
-    /// Each member loads the inputs to its own arena: all of them read all inputs, and
-    /// a line takes longer from one core to another than to be written twice.
+    /// Each member loads the inputs to its own arena, and packs there what it reads of
+    /// other layers: a line takes longer from one core to another than to be written
+    /// twice.
     Team(Members<'a>, &'a [Mutex<Lines>]),
 }
 
@@ -47,20 +48,27 @@ impl Threads<'_> {
         Some(arena.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Calls `run` with the shard's arena and, beside it, with those of the members.
-    pub(super) fn each_arena(self, shards: &mut [f32], run: &(impl Fn(&mut [f32]) + Sync)) {
-        self.each_of(Some(shards), run);
+    /// Calls `first`, which works in the shard's arena, and beside it `others` with
+    /// the arena of each other member.
+    pub(super) fn each_arena(
+        self,
+        first: impl FnOnce() + Send,
+        others: &(impl Fn(&mut [f32]) + Sync),
+    ) {
+        self.each_of(Some(first), others);
     }
 
-    fn each_of(self, first: Option<&mut [f32]>, run: &(impl Fn(&mut [f32]) + Sync)) {
+    fn each_of<F: FnOnce() + Send>(self, first: Option<F>, others: &(impl Fn(&mut [f32]) + Sync)) {
         if self.are_team() {
-            return self
-                .join(|threads| threads.each_of(first, run), |threads| threads.each_of(None, run));
+            return self.join(
+                |threads| threads.each_of(first, others),
+                |threads| threads.each_of(None::<F>, others),
+            );
         }
-        if let Some(shards) = first {
-            run(shards);
-        } else if let Some(mut own) = self.arena() {
-            run(&mut own);
+        match (first, self.arena()) {
+            (Some(first), _) => first(),
+            (None, Some(mut arena)) => others(&mut arena),
+            (None, None) => {}
         }
     }
 

@@ -233,7 +233,7 @@ impl Executor {
             self.shards.resize_with(self.most, || Shard::new(plan, lanes));
         }
         self.team = Team::new(self.threads);
-        let pays = self.most == 1 && self.plan.train.inputs.is_some();
+        let pays = self.most == 1 && !self.plan.train.own.is_empty();
         let members = if pays { self.team.all().count() } else { 1 };
         let arena = |_| Mutex::new(Lines::zeros(self.plan.train.arena * self.lanes));
         self.arenas = (1..members).map(arena).collect();

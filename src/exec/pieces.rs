@@ -32,10 +32,15 @@ pub(super) struct By<'a> {
 /// Computes a product, in pieces where that pays.
 #[inline(always)]
 pub(super) fn product(gemm: Gemm<'_>, isa: Isa, by: By<'_>) {
-    if by.algorithm != Algorithm::Tiled || !pays(&by.threads, gemm.flops()) {
+    if by.algorithm != Algorithm::Tiled || !pays(&by.threads, gemm.flops() + outputs(&gemm)) {
         return gemm.run(by.algorithm, isa);
     }
     share(gemm, isa, by);
+}
+
+/// Writing an output takes as long as some operations.
+fn outputs(gemm: &Gemm<'_>) -> f64 {
+    16.0 * gemm.m as f64 * gemm.n as f64
 }
 
 #[inline(never)]
@@ -47,7 +52,7 @@ fn share(gemm: Gemm<'_>, isa: Isa, by: By<'_>) {
 }
 
 fn in_pieces(piece: Piece<'_>, isa: Isa, threads: Threads<'_>, own: &Option<Range<usize>>) {
-    let piece = match pays(&threads, piece.flops()) {
+    let piece = match pays(&threads, piece.gemm().flops() + outputs(piece.gemm())) {
         true => piece.cut(threads.first_half()),
         false => Err(piece),
     };

@@ -84,28 +84,24 @@ pub(super) fn run_tile(
     }
     let program = &plan.train;
     let levels = &*levels;
-    let loaded = match program.inputs {
-        Some((x, rows)) if threads.have_arenas() => {
-            let load = |arena: &mut [f32]| {
-                let mut work = Work { plan, program, parameters, tile, levels, arena, ahead: &[] };
-                work.load(x, rows, features, input.pick(), Threads::One);
-            };
-            threads.all().each_arena(arena, &load);
-            true
-        }
-        _ => false,
-    };
     let mut work = Work { plan, program, parameters, tile, levels, arena, ahead: &[] };
     let mut total = 0.0;
     for step in &program.steps {
         match *step {
-            Step::Load { .. } if loaded => {}
+            Step::Load { x, rows } if threads.have_arenas() => {
+                let load = |arena: &mut [f32]| {
+                    let mut work =
+                        Work { plan, program, parameters, tile, levels, arena, ahead: &[] };
+                    work.load(x, rows, features, input.pick(), Threads::One);
+                };
+                threads.all().each_arena(|| load(work.arena), &load);
+            }
             Step::Load { x, rows } => work.load(x, rows, features, input.pick(), threads.all()),
             Step::Loss { p, dp } => total += work.loss(p, dp, targets, input.scale),
             Step::LossOfLogits { z } => total += work.loss_of_logits(z, targets, input.scale),
             Step::WeightGradient { weight, bias, dz, x, rows, algorithm } => {
                 if let (Some(x), Some(rows)) = (x, rows) {
-                    work.pack(x, rows);
+                    work.pack(x, rows, threads.all());
                 }
                 let Some(Gradients { flat, first }) = &mut gradients else { continue };
                 let work = work.read();
@@ -305,7 +301,7 @@ impl Work<'_> {
 
     /// Where a buffer lies that members of a team have in arenas of their own.
     fn own(&self, buffer: BufferId) -> Option<Range<usize>> {
-        self.program.is_input(buffer).then(|| self.range(buffer))
+        self.program.own.contains(&buffer).then(|| self.range(buffer))
     }
 
     fn get(&self, buffer: BufferId) -> &[f32] {
@@ -507,12 +503,26 @@ impl Work<'_> {
         layout::tile_to_rows(isa, tile, features, from, &mut rows[..features * tile.rows]);
     }
 
-    /// x as rows in panels.
-    fn pack(&mut self, x: BufferId, rows: BufferId) {
-        let (plan, tile) = (self.plan, self.tile);
-        let inputs = self.width(rows);
+    /// x as rows in panels; members of a team pack it in arenas of their own.
+    fn pack(&mut self, x: BufferId, rows: BufferId, threads: Threads<'_>) {
+        let (plan, tile, inputs) = (self.plan, self.tile, self.width(rows));
+        let pack = |x: &[f32], rows: &mut [f32]| {
+            layout::pack_tile(plan.options.isa, tile, inputs, x, plan.panel, rows);
+        };
+        let (own, at) = (self.own(x), self.range(rows));
         let [x, rows] = self.several([x, rows]);
-        layout::pack_tile(plan.options.isa, tile, inputs, x, plan.panel, rows);
+        let x = &*x;
+        if !threads.have_arenas() {
+            return pack(x, rows);
+        }
+        threads.each_arena(|| pack(x, rows), &|arena| match own.clone() {
+            None => pack(x, &mut arena[at.clone()]),
+            Some(own) => {
+                let parts = arena.get_disjoint_mut([own, at.clone()]);
+                let [x, rows] = parts.expect("buffers that are alive together lie apart");
+                pack(x, rows);
+            }
+        });
     }
 
     fn read(&self) -> Read<'_> {
@@ -574,7 +584,7 @@ impl Read<'_> {
 
     pub(super) fn get(&self, buffer: BufferId) -> &[f32] {
         let arena = match self.own {
-            Some(own) if self.program.is_input(buffer) => own,
+            Some(own) if self.program.own.contains(&buffer) => own,
             _ => self.arena,
         };
         &arena[range(self.program, self.tile, buffer)]

@@ -150,9 +150,9 @@ pub struct Program {
     pub output: Option<BufferId>,
     /// Rows of a tile at the most, a multiple of the vector length.
     pub tile: usize,
-    /// The buffers of the inputs, feature-major and as rows in panels; none where
-    /// other steps write the former, too.
-    pub inputs: Option<(BufferId, Option<BufferId>)>,
+    /// The buffers that each thread of a team fills for itself: the inputs and what is
+    /// packed of them and of other layers; none where other steps write inputs, too.
+    pub own: Vec<BufferId>,
 }
 
 /// An activation at the end of a product.
@@ -364,28 +364,28 @@ impl Step {
     }
 }
 
-impl Program {
-    /// Whether a buffer holds the inputs, and nothing else.
-    pub(crate) fn is_input(&self, buffer: BufferId) -> bool {
-        self.inputs.is_some_and(|(x, rows)| buffer == x || rows == Some(buffer))
-    }
-}
-
-/// The buffers of the inputs, feature-major and as rows in panels; none where other
-/// steps write the former, too.
-fn inputs(steps: &[Step]) -> Option<(BufferId, Option<BufferId>)> {
+/// The buffers that each thread of a team fills for itself: the inputs and what is
+/// packed of them and of other layers; none where other steps write inputs, too.
+fn own(steps: &[Step]) -> Vec<BufferId> {
     let loads = |step: &Step| match *step {
         Step::Load { x, rows } => Some((x, rows)),
         _ => None,
     };
-    let (x, rows) = steps.iter().find_map(loads)?;
+    let Some((x, rows)) = steps.iter().find_map(loads) else { return Vec::new() };
     let reads_alone = |step: &Step| match *step {
         Step::Load { .. } => true,
         Step::Dense { z, ending, .. } => z != x && ending.is_none_or(|ending| ending.y != x),
         Step::WeightGradient { dz, .. } => dz != x,
         ref step => !step.buffers().contains(&x),
     };
-    steps.iter().all(reads_alone).then_some((x, rows))
+    if !steps.iter().all(reads_alone) {
+        return Vec::new();
+    }
+    let packs = |step: &Step| match *step {
+        Step::WeightGradient { x: Some(_), rows, .. } => rows,
+        _ => None,
+    };
+    [x].into_iter().chain(rows).chain(steps.iter().filter_map(packs)).collect()
 }
 
 impl Plan {
@@ -415,8 +415,8 @@ impl Plan {
                 true => split::MOST_LANES_LARGE,
                 false => split::tile(arena, large, options.isa),
             };
-            let inputs = inputs(&steps);
-            Program { steps, buffers, arena, output, tile, inputs }
+            let own = own(&steps);
+            Program { steps, buffers, arena, output, tile, own }
         };
         let (train, predict) = (program(true), program(false));
         let work = tables.work();

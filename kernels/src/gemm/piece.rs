@@ -53,9 +53,9 @@ impl<'a> Piece<'a> {
         Ok(Piece { c, rows_of_c: gemm.m, first: 0, gemm })
     }
 
-    /// Its floating-point operations.
-    pub fn flops(&self) -> f64 {
-        self.gemm.flops()
+    /// The product, but for where C lies.
+    pub fn gemm(&self) -> &Gemm<'a> {
+        &self.gemm
     }
 
     /// It in two, where it has rows enough: `part` of `parts` of it, and the rest.
