@@ -198,24 +198,31 @@ fn the_oracles_gradients_of_embeddings_are_derivatives() {
 
 #[test]
 fn training_gives_the_same_bits_on_any_number_of_threads() {
-    let layout = layout(4, &[(40, None), (300, None), (50, Some(5))]);
-    // A gradient a shard, in one tile and in several; by outputs.
-    for text in [
-        "dense 100 relu -> dense 3",
-        "dense 150 relu -> dense 50 relu -> dense 3",
-        "dense 300 relu -> dense 50 relu -> dense 3",
+    let gathered = layout(4, &[(40, None), (300, None), (50, Some(5))]);
+    let written_out = layout(4, &[(3, None), (6, None)]);
+    // A gradient a shard, in one tile and in several; by outputs. One shard, shared
+    // by a team, in which each loads written-out categories for itself.
+    for (layout, text, batch) in [
+        (&gathered, "dense 100 relu -> dense 3", 900),
+        (&gathered, "dense 150 relu -> dense 50 relu -> dense 3", 900),
+        (&gathered, "dense 300 relu -> dense 50 relu -> dense 3", 900),
+        (&gathered, "dense 150 relu -> dense 150 relu -> dense 3", 120),
+        (&gathered, "dense 300 relu -> dense 150 relu -> dense 3", 120),
+        (&written_out, "dense 150 relu -> dense 150 relu -> dense 3", 120),
+        (&written_out, "dense 300 relu -> dense 300 relu -> dense 3", 120),
     ] {
-        let network = network(text, &layout);
-        let made = Made::new(&layout, 3, 2000);
+        let network = network(text, layout);
+        let made = Made::new(layout, 3, 2000);
         let all: Vec<u32> = (0..2000).collect();
-        let options = mlpc::compile("input 1 -> dense 1; train epochs=2 batch=900").unwrap().train;
+        let options = format!("input 1 -> dense 1; train epochs=2 batch={batch}");
+        let options = mlpc::compile(&options).unwrap().train;
         let mut runs = Vec::new();
         for threads in [1, 2, 3] {
             let start = initial_parameters(&network, 3);
             let plan = PlanOptions::from_environment().unwrap();
             let mut trainer =
                 Trainer::new(&network, &options, plan, start).threads(threads).unwrap();
-            assert!(trainer.plan().split_training(900).shards > 1, "nothing to share");
+            assert!(trainer.plan().pays_threads(batch), "nothing to share");
             let table = Table {
                 features: made.features(),
                 targets: Targets::Values(&made.y),
