@@ -61,7 +61,8 @@ enum Verb {
 /// What every verb that computes can be told of the machine.
 #[derive(Debug, Args)]
 struct Machine {
-    /// Threads to use at the most; 0: one a core. The result does not depend on it
+    /// Threads to use at the most, of which a core takes one; 0: one a core. The result does
+    /// not depend on it
     #[arg(short = 'j', long, value_name = "N", default_value_t = 0)]
     threads: usize,
     /// Instruction set: portable, avx2 or avx512 [default: the widest there is, or $MLPC_ISA]
@@ -75,9 +76,15 @@ impl Machine {
         Ok(PlanOptions::pinned(name, "--isa")?)
     }
 
+    /// The threads, 0 for one a core. Threads that share a core wait for each other.
+    fn threads(&self) -> usize {
+        let cores = std::thread::available_parallelism().map_or(usize::MAX, usize::from);
+        self.threads.min(cores)
+    }
+
     /// A pool for prediction; training makes its own.
     fn pool(&self) -> Result<rayon::ThreadPool, Failure> {
-        rayon::ThreadPoolBuilder::new().num_threads(self.threads).build().map_err(no_threads)
+        rayon::ThreadPoolBuilder::new().num_threads(self.threads()).build().map_err(no_threads)
     }
 }
 

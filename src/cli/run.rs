@@ -76,7 +76,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         None => initial_parameters(&network, model.train.seed),
     };
     let mut trainer = Trainer::new(&network, &model.train, options, start)
-        .threads(args.machine.threads)
+        .threads(args.machine.threads())
         .map_err(super::no_threads)?;
 
     let rows = table.rows();

@@ -33,7 +33,8 @@ enum Of {
 /// and state fit the cache between computing and using them.
 const PART: usize = 6 * 1024;
 
-/// Parts of a weight from which on one more or less for a thread does not matter.
+/// Parts of a weight from which on one more or less for a half of the threads does
+/// not matter.
 const FEW_PARTS: usize = 16;
 
 /// The parts of a plan's flat buffers, in order.
@@ -69,18 +70,15 @@ pub(super) fn parts_of(plan: &Plan) -> Vec<Part> {
                 let range = whole.start + rows.start * inputs..whole.start + rows.end * inputs;
                 parts.push(Part { range, step: at, of: Of::Weight(rows) });
             };
-            match outputs.div_ceil(most) {
-                // Few parts: as many for one half of the threads as for the other,
-                // even if register tiles are not whole.
-                count @ 2..FEW_PARTS => {
-                    let count = count.next_multiple_of(2).min(outputs);
-                    let bound = |part: usize| outputs * part / count;
-                    (0..count).for_each(|part| push(bound(part)..bound(part + 1)));
-                }
-                _ => {
-                    let starts = (0..outputs).step_by(most);
-                    starts.for_each(|first| push(first..outputs.min(first + most)));
-                }
+            // Where parts are few, none crosses the middle: halves of the threads
+            // have the same to do.
+            let middle = match outputs.div_ceil(most) {
+                2..FEW_PARTS => (outputs / 2).next_multiple_of(6).min(outputs),
+                _ => outputs,
+            };
+            for half in [0..middle, middle..outputs] {
+                let starts = half.clone().step_by(most);
+                starts.for_each(|first| push(first..half.end.min(first + most)));
             }
         }
         if let Some(bias) = bias {
