@@ -54,7 +54,8 @@ d[:n].to_csv("housing-train.csv", index=False); d[n:].to_csv("housing-test.csv",
 P
 cat > housing.mlp <<'T'
 data target=median_house_value
-input auto -> dense 64 relu -> dense 64 relu -> dense 1
+# scikit-learn's initial weights
+input auto -> dense 64 relu init=glorot_uniform -> dense 64 relu init=glorot_uniform -> dense 1
 loss mse
 adam 0.001
 train epochs=50 batch=64 seed=7
