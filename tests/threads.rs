@@ -54,6 +54,22 @@ fn training_gives_the_same_bits_on_any_number_of_threads() {
 /// Training with batches that are cut into so many shards, or more where there are
 /// several, of so many tiles.
 fn check_training(network: &str, batch: usize, [shards, tiles]: [usize; 2], epochs: usize) {
+    let options = PlanOptions::from_environment().unwrap();
+    train_on_threads(network, batch, Some([shards, tiles]), epochs, options);
+    if shards == 1 {
+        // Other steps share a shard, cut into other tiles.
+        let unfused = PlanOptions { fuse: false, ..options };
+        train_on_threads(network, batch, None, epochs.min(3), unfused);
+    }
+}
+
+fn train_on_threads(
+    network: &str,
+    batch: usize,
+    cut: Option<[usize; 2]>,
+    epochs: usize,
+    options: PlanOptions,
+) {
     // Batches and, at the end of an epoch, smaller ones: uneven tiles; more
     // parameters than one part of the update.
     let model = mlpc::compile(&format!(
@@ -71,12 +87,12 @@ fn check_training(network: &str, batch: usize, [shards, tiles]: [usize; 2], epoc
     for threads in [1, 2, 3, 8] {
         let start = initial_parameters(&network, model.train.seed);
         let mut trainer =
-            Trainer::new(&network, &model.train, PlanOptions::from_environment().unwrap(), start)
-                .threads(threads)
-                .unwrap();
+            Trainer::new(&network, &model.train, options, start).threads(threads).unwrap();
         let split = trainer.plan().split_training(batch);
         assert!(trainer.plan().pays_threads(batch), "nothing to share");
-        assert_eq!([split.shards.min(2), split.tiles], [shards, tiles], "batch {batch}");
+        if let Some(cut) = cut {
+            assert_eq!([split.shards.min(2), split.tiles], cut, "batch {batch}");
+        }
         let table = Table {
             features: (&features).into(),
             targets: Targets::Classes(&classes),

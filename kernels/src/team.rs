@@ -4,8 +4,8 @@
 //! of a pool that looks for work some 2 µs. A training step of a small network
 //! takes 20, in five or six parts that must wait for each other: its threads are
 //! handed their parts through one line of the cache, which takes 0.1 µs. They stay
-//! awake for some ten microseconds longer than a step's parts are apart, and sleep
-//! from then on.
+//! awake for 30 to 100 µs, longer than a step's parts are apart, and sleep from then
+//! on.
 //!
 //! ```text
 //!             join(a, b)             a is done

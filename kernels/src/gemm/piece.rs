@@ -28,8 +28,8 @@ unsafe impl Send for Piece<'_> {}
 const ROWS: usize = 12;
 
 /// The rows of `part` of `parts` of so many, which are at least twice [`ROWS`]: whole
-/// register tiles, where there are many; else their blocks, which are evenly long,
-/// are as many on either side.
+/// register tiles where there are many rows. Few are cut evenly: a register tile
+/// more on one side would be a large part of it.
 fn rows_of_part(rows: usize, [part, parts]: [usize; 2]) -> usize {
     let share = (rows * part).div_ceil(parts);
     let share = if rows >= 16 * ROWS { share.next_multiple_of(ROWS) } else { share };
