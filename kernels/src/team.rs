@@ -20,7 +20,6 @@
 use std::any::Any;
 use std::cell::UnsafeCell;
 use std::hint::spin_loop;
-use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -171,7 +170,7 @@ impl Helper {
         unsafe { *slot.task.get() = task };
         // `closure` outlives this guard, which waits for whoever may use it, also
         // where `a` panics.
-        let posted = Posted { slot, closure: PhantomData };
+        let posted = Posted { slot };
         let asleep = slot.state.swap(READY, Ordering::Release) == ASLEEP;
         if let (true, Some(thread)) = (asleep, &self.thread) {
             thread.thread().unpark();
@@ -221,7 +220,6 @@ unsafe fn call<B: FnOnce()>(closure: *mut ()) {
 /// A task that the helper may begin or run: takes it back or waits for it.
 struct Posted<'a> {
     slot: &'a Slot,
-    closure: PhantomData<&'a mut ()>,
 }
 
 impl Drop for Posted<'_> {

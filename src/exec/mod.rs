@@ -268,7 +268,8 @@ impl Executor {
             return self.by_outputs(Of::Gradient(parameters), batch, parallel);
         }
         let (loss, shards) = self.backward(parameters, batch, parallel);
-        reduce::sum(&mut self.shards[..shards], parallel);
+        let threads = threads_of(&self.plan, batch, parallel, &mut self.team, &[]);
+        reduce::sum(&mut self.shards[..shards], threads);
         loss
     }
 
@@ -307,10 +308,7 @@ impl Executor {
         }
         let (loss, shards) = self.backward(&state.parameters, batch, parallel);
         state.step += 1;
-        let threads = match parallel {
-            false => Threads::One,
-            true => threads_of(&self.plan, batch, &mut self.team, &[]),
-        };
+        let threads = threads_of(&self.plan, batch, parallel, &mut self.team, &[]);
         reduce::update(&mut self.shards[..shards], threads, &self.plan, state);
         loss
     }
@@ -344,10 +342,7 @@ impl Executor {
             let rows = |index: usize| split.shard(first + index);
             let shards = &mut shards[..count];
             let parameters = of.parameters();
-            let mut threads = match parallel {
-                false => Threads::One,
-                true => threads_of(plan, batch, team, arenas),
-            };
+            let mut threads = threads_of(plan, batch, parallel, team, arenas);
             let run = |index: usize, shard: &mut Shard, threads: Threads<'_>| {
                 let input = TileInput { batch: &batch, rows: rows(index), scale };
                 shard.loss = run_tile(plan, parameters, input, shard.scratch().0, None, threads);
@@ -411,7 +406,8 @@ impl Executor {
             let each = |index: usize, shard: &mut Shard, threads: Threads<'_>| {
                 run(index, shard, Sum::New, threads);
             };
-            each_shard(shards, threads_of(plan, batch, &mut self.team, &self.arenas), &each);
+            let threads = threads_of(plan, batch, parallel, &mut self.team, &self.arenas);
+            each_shard(shards, threads, &each);
             shards.iter().for_each(|shard| total += shard.loss);
             return (total / terms, split.shards);
         }
@@ -439,14 +435,16 @@ impl Executor {
     }
 }
 
-/// The threads that share a batch.
+/// The threads that share a batch: several where it is to run in parallel.
 fn threads_of<'a>(
     plan: &Plan,
     batch: Batch<'_>,
+    parallel: bool,
     team: &'a mut Team,
     arenas: &'a [Mutex<Lines>],
 ) -> Threads<'a> {
     match plan.suits_team(batch.rows.len()) {
+        _ if !parallel => Threads::One,
         true => Threads::Team(team.all(), arenas),
         false => Threads::Pool,
     }

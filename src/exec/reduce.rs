@@ -4,7 +4,6 @@
 use super::fork::Threads;
 use super::{Shard, State};
 use crate::plan::Plan;
-use rayon::prelude::*;
 use std::ops::Range;
 
 /// Parameters of a part of the work: the update of one part fits the cache.
@@ -15,32 +14,36 @@ const CHUNK: usize = 16 * 1024;
 const LEAST_CHUNK: usize = 512;
 
 /// Adds the gradients of all shards into the first one's, in order.
-pub(super) fn sum(shards: &mut [Shard], parallel: bool) {
+pub(super) fn sum(shards: &mut [Shard], threads: Threads<'_>) {
     let (first, others) = shards.split_first_mut().expect("a plan has at least one shard");
-    let each = |(index, sum): (usize, &mut [f32])| add(index * CHUNK, sum, others);
-    let sums = &mut first.gradient;
-    if parallel && sums.len() > CHUNK {
-        sums.par_chunks_mut(CHUNK).enumerate().for_each(each);
-    } else {
-        sums.chunks_mut(CHUNK).enumerate().for_each(each);
-    }
+    chunks(Runs::of_gradient(&mut first.gradient), others, threads, &|_| {});
 }
 
 /// Adds up and updates the state, part by part.
 pub(super) fn update(shards: &mut [Shard], threads: Threads<'_>, plan: &Plan, state: &mut State) {
     let (first, others) = shards.split_first_mut().expect("a plan has at least one shard");
+    let runs = Runs::new(plan, &mut first.gradient, state);
+    chunks(runs, others, threads, &|runs| runs.update(plan));
+}
+
+/// Adds up, chunk by chunk, and calls `then` with each.
+fn chunks(
+    runs: Runs<'_>,
+    others: &[Shard],
+    threads: Threads<'_>,
+    then: &(impl Fn(&mut Runs<'_>) + Sync),
+) {
+    let len = runs.gradient.len();
     // On a team a part may be small: one a thread.
     let chunk = match &threads {
-        Threads::Team(members, _) => plan.parameters.div_ceil(members.count()).max(LEAST_CHUNK),
+        Threads::Team(members, _) => len.div_ceil(members.count()).max(LEAST_CHUNK),
         _ => CHUNK,
     };
     let chunk = chunk.next_multiple_of(LEAST_CHUNK).min(CHUNK);
-    let count = plan.parameters.div_ceil(chunk);
-    let end = |index: usize| plan.parameters.min((index + 1) * chunk);
-    let runs = Runs::new(plan, &mut first.gradient, state);
-    runs.each(0..count, threads, &end, &|index, runs, _| {
+    let end = |index: usize| len.min((index + 1) * chunk);
+    runs.each(0..len.div_ceil(chunk), threads, &end, &|index, runs, _| {
         add(index * chunk, runs.gradient, others);
-        runs.update(plan);
+        then(runs);
     });
 }
 
