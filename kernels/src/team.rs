@@ -10,7 +10,8 @@
 //! ```text
 //!             join(a, b)             a is done
 //! caller    ──┬── a ─────────────────┬─────┬──
-//!             │ b is READY           │ has nobody begun b? then run it here
+//!             │ b is READY           │ has nobody begun b? then run it here, and
+//!             │                      │ wake the helper, should it be asleep
 //! helper    ──┴─── b: RUNNING ───────┴──── │ awake, then ASLEEP
 //! ```
 //!
@@ -159,6 +160,13 @@ impl Helper {
         Ok(Helper { slot, thread: Some(thread) })
     }
 
+    /// Wakes the thread, should it sleep.
+    fn wake(&self) {
+        if let Some(thread) = &self.thread {
+            thread.thread().unpark();
+        }
+    }
+
     /// Runs `a` here while the helper runs `b`.
     fn run_beside<B: FnOnce() + Send>(&mut self, a: impl FnOnce(), b: B) {
         let mut closure = Closure { run: Some(b), panic: None };
@@ -171,16 +179,23 @@ impl Helper {
         // `closure` outlives this guard, which waits for whoever may use it, also
         // where `a` panics.
         let posted = Posted { slot };
-        let asleep = slot.state.swap(READY, Ordering::Release) == ASLEEP;
-        if let (true, Some(thread)) = (asleep, &self.thread) {
-            thread.thread().unpark();
+        // A store does not wait for the line to come from the helper's core, as a swap
+        // would. Should the helper fall asleep in between, it misses this task, and is
+        // woken behind it.
+        let asleep = slot.state.load(Ordering::Relaxed) == ASLEEP;
+        slot.state.store(READY, Ordering::Release);
+        if asleep {
+            self.wake();
         }
         a();
         drop(posted);
         let Closure { run, panic } = closure;
         match (run, panic) {
             // The helper has not begun it.
-            (Some(b), _) => b(),
+            (Some(b), _) => {
+                self.wake();
+                b();
+            }
             (None, Some(panic)) => resume_unwind(panic),
             (None, None) => {}
         }
@@ -189,10 +204,9 @@ impl Helper {
 
 impl Drop for Helper {
     fn drop(&mut self) {
+        self.slot.state.store(OVER, Ordering::Relaxed);
+        self.wake();
         let Some(thread) = self.thread.take() else { return };
-        if self.slot.state.swap(OVER, Ordering::Relaxed) == ASLEEP {
-            thread.thread().unpark();
-        }
         // A panic of a task has been given to its caller.
         let _ = thread.join();
     }
