@@ -9,8 +9,11 @@
 
 use std::time::Duration;
 
-/// Steps between two trials, for every thread that stands idle in one.
+/// Steps between two trials, for every thread that stands idle in one; after a trial
+/// that has changed nothing twice as many as before, up to [`MOST_RESTS`] times as
+/// many: what a trial costs, a thread that is woken included, is some ten steps.
 const REST: u32 = 100;
+const MOST_RESTS: u32 = 4;
 
 /// Rounds of a trial that changes the way.
 const ROUNDS: u32 = 3;
@@ -25,8 +28,9 @@ const ROUND: u32 = 4;
 pub(super) struct Pace {
     /// The ordinary way: on all threads?
     parallel: bool,
-    /// Steps since the last trial.
+    /// Steps since the last trial, and times [`REST`] until the next one.
     rested: u32,
+    rests: u32,
     /// Steps of the trial that are done.
     done: u32,
     /// The fastest of them: of the ordinary way, of the other.
@@ -44,18 +48,18 @@ impl Pace {
     /// On all threads, until a first trial, which comes at once: there may be more
     /// threads than cores.
     pub(super) fn new() -> Pace {
-        Pace { rested: u32::MAX, ..Pace::rested(true) }
+        Pace { rested: u32::MAX, ..Pace::rested(true, 1) }
     }
 
-    fn rested(parallel: bool) -> Pace {
-        Pace { parallel, rested: 0, done: 0, best: [Duration::MAX; 2] }
+    fn rested(parallel: bool, rests: u32) -> Pace {
+        Pace { parallel, rested: 0, rests, done: 0, best: [Duration::MAX; 2] }
     }
 
     /// The next step, where there are so many threads.
     pub(super) fn next(&mut self, threads: usize) -> Way {
         let idle = if self.parallel { threads as u32 } else { 1 };
         self.rested = self.rested.saturating_add(1);
-        let timed = self.rested > REST * idle;
+        let timed = self.rested > REST * self.rests * idle;
         let other = timed && matches!(self.done % ROUND, 1 | 2);
         Way { parallel: self.parallel != other, timed }
     }
@@ -80,7 +84,10 @@ impl Pace {
         }
         // Not for a difference that is noise.
         let changes = other.as_secs_f64() < 0.95 * ordinary.as_secs_f64();
-        *self = Pace::rested(self.parallel != changes);
+        *self = match changes {
+            true => Pace::rested(!self.parallel, 1),
+            false => Pace::rested(self.parallel, MOST_RESTS.min(2 * self.rests)),
+        };
     }
 }
 
