@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use mlpc::check::Limits;
+use mlpc::check::model::LossKind;
 use mlpc::exec::{Batch, Predict, Rows, Targets};
 use mlpc::plan::PlanOptions;
 use mlpc::train::{Table, Trainer, initial_parameters};
@@ -34,6 +35,15 @@ fn training_gives_the_same_bits_on_any_number_of_threads() {
     check_training(narrow, 130, [1, 1], 6);
     check_training(wider, 240, [1, 2], 6);
     check_training("input 20 -> dense 130 -> dense 130 tanh -> dense 5 softmax", 60, [1, 1], 40);
+    // A tile whose rows are shared: evenly or not, on as many threads or fewer, with
+    // smaller last batches (of 900 rows), which one thread takes or some; losses of
+    // numbers and of classes.
+    for batch in [64, 90, 112, 255] {
+        check_shared("input 20 -> dense 70 relu -> dense 50 gelu -> dense 5 softmax", batch);
+        check_shared("input 20 -> dense 64 tanh -> dense 64 relu -> dense 1\nloss mse", batch);
+    }
+    check_shared("input 20 -> dense 130 relu bias=false -> dense 3 sigmoid\nloss bce", 100);
+    check_shared("input 20 -> dense 150 selu -> dense 30 -> dense 7\nloss huber\nsgd 0.01", 64);
     // A large gradient, computed by outputs: of several shards, and of one.
     let large = "input 20 -> dense 400 relu -> dense 300 gelu -> dense 5 softmax";
     check_training(large, 700, [2, 1], 3);
@@ -63,6 +73,16 @@ fn check_training(network: &str, batch: usize, [shards, tiles]: [usize; 2], epoc
     }
 }
 
+/// Training with batches whose rows threads share.
+fn check_shared(network: &str, batch: usize) {
+    let options = PlanOptions::from_environment().unwrap();
+    let model = mlpc::compile(network).unwrap();
+    let compiled = model.network(None, None, &Limits::default()).unwrap();
+    let how = mlpc::plan::Plan::new(&compiled, options).explain_split(batch);
+    assert!(how.contains("share its rows"), "{how}");
+    train_on_threads(network, batch, Some([1, 1]), 12, options);
+}
+
 fn train_on_threads(
     network: &str,
     batch: usize,
@@ -72,9 +92,10 @@ fn train_on_threads(
 ) {
     // Batches and, at the end of an epoch, smaller ones: uneven tiles; more
     // parameters than one part of the update.
+    let optimizer = if network.contains("sgd") { "" } else { "adam 0.01" };
     let model = mlpc::compile(&format!(
         "{network}
-         adam 0.01
+         {optimizer}
          train epochs={epochs} batch={batch} seed=3 validation=0.1"
     ))
     .unwrap();
@@ -82,6 +103,12 @@ fn train_on_threads(
     let rows = 1000u32;
     let features = noise(1, rows as usize * 20);
     let classes: Vec<u32> = (0..rows).map(|row| row * 7 % 5).collect();
+    let outputs = network.layers.last().unwrap().outputs;
+    let numbers: Vec<f32> = noise(2, rows as usize * outputs).iter().map(|x| x.abs()).collect();
+    let targets = match network.loss.kind {
+        LossKind::CrossEntropy => Targets::Classes(&classes),
+        _ => Targets::Values(&numbers),
+    };
     let all: Vec<u32> = (0..rows).collect();
     let mut runs = Vec::new();
     for threads in [1, 2, 3, 8] {
@@ -95,11 +122,11 @@ fn train_on_threads(
         }
         let table = Table {
             features: (&features).into(),
-            targets: Targets::Classes(&classes),
+            targets,
             train: &all[..900],
             validation: Some(Batch {
                 features: (&features).into(),
-                targets: Targets::Classes(&classes),
+                targets,
                 rows: Rows::Range(900, rows as usize),
             }),
         };

@@ -454,18 +454,29 @@ impl Op for PackTile<'_> {
     }
 }
 
-/// Each sum ← (itself +) Σ over the lanes of its feature of a tile.
+/// Each sum ← (itself +) Σ over the lanes of its feature of a tile `d` of so many
+/// features: the first sum's is feature `first`, the next one's the next.
 ///
 /// # Panics
-/// Where there is not one sum a feature.
-pub fn sum_features(isa: Isa, tile: Tile, d: &[f32], sums: &mut [f32], accumulate: bool) {
-    assert_eq!(d.len(), sums.len() * tile.width);
-    isa.run(SumFeatures { tile, d, sums, accumulate });
+/// Where `d` is not such a tile, or has no feature for a sum.
+pub fn sum_features(
+    isa: Isa,
+    tile: Tile,
+    d: &[f32],
+    [features, first]: [usize; 2],
+    sums: &mut [f32],
+    accumulate: bool,
+) {
+    assert_eq!(d.len(), features * tile.width);
+    assert!(first.checked_add(sums.len()).is_some_and(|end| end <= features));
+    isa.run(SumFeatures { tile, d, features, from: first, sums, accumulate });
 }
 
 struct SumFeatures<'a> {
     tile: Tile,
     d: &'a [f32],
+    features: usize,
+    from: usize,
     sums: &'a mut [f32],
     accumulate: bool,
 }
@@ -476,11 +487,10 @@ impl Op for SumFeatures<'_> {
     fn run<S: Simd>(self, s: S) {
         /// Features that are summed at a time, each a chain of additions.
         const FEATURES: usize = 8;
-        let SumFeatures { tile, d, sums, accumulate } = self;
-        let features = sums.len();
+        let SumFeatures { tile, d, features, from, sums, accumulate } = self;
         for (group, sums) in sums.chunks_mut(FEATURES).enumerate() {
             // The last feature of a group of fewer is read again, for nothing.
-            let feature = |i: usize| group * FEATURES + i.min(sums.len() - 1);
+            let feature = |i: usize| from + group * FEATURES + i.min(sums.len() - 1);
             let mut totals = [s.splat(0.0); FEATURES];
             let mut first = 0;
             let usual = const { vectors(S::REGISTERS) * S::LANES };

@@ -1,5 +1,6 @@
 //! Memory that begins where a line of the cache does.
 
+use crate::simd::{Isa, Op, Simd};
 use std::ops::{Deref, DerefMut};
 
 /// Floats that begin at a line: what lies at multiples of a vector's length
@@ -14,6 +15,24 @@ pub struct Lines {
 
 /// Bytes of a line, and of the widest vector.
 const LINE: usize = 64;
+
+/// Asks for floats to be brought near: into the second-level cache, while other work
+/// goes on, where the instruction set can.
+pub fn ask_for(isa: Isa, floats: &[f32]) {
+    isa.run(AskFor(floats));
+}
+
+struct AskFor<'a>(&'a [f32]);
+
+impl Op for AskFor<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        for line in self.0.chunks(LINE / size_of::<f32>()) {
+            s.prefetch(line.as_ptr());
+        }
+    }
+}
 
 impl Lines {
     /// So many zeros.

@@ -255,7 +255,7 @@ fn check_product(isa: Isa, [m, n, k]: [usize; 3], panel: usize, start: usize) {
     let rights = [
         Right::Rows { data: &b, stride: n + 2 },
         Right::Panels { data: &b, panel },
-        Right::Tile(&b, tile),
+        Right::Tile { data: &b, tile, features: n + 2, first: 1 },
     ];
     for (left, right, layout) in lefts
         .into_iter()

@@ -2,7 +2,8 @@
 //! has, against the plain model; loads and stores of every length, with
 //! canaries.
 
-use mlpc_kernels::simd::{Column, Isa, Model, Op, Simd, Twice};
+use mlpc_kernels::lines::Lines;
+use mlpc_kernels::simd::{Column, Isa, Model, Op, Simd, Sums, Twice};
 
 /// Numbers of a multiple of 32, of all kinds.
 fn numbers(seed: u32) -> Vec<f32> {
@@ -205,6 +206,14 @@ impl<S: Simd> Column<S> for Ramps<S::V> {
     }
 }
 
+struct Parts(Vec<f32>);
+
+impl Sums for Parts {
+    fn add(&mut self, x: f32) {
+        self.0.push(x);
+    }
+}
+
 const CANARY: f32 = 1234.5;
 
 impl Op for Memory {
@@ -245,8 +254,19 @@ impl Op for Memory {
             let loaded = unsafe { s.load_ptr(to.as_ptr().add(start)) };
             assert_eq!(s.sum(s.sub(loaded, ramp)), 0.0);
         }
+        // Past the caches, from an address that is a multiple of every vector's bytes.
+        let mut lines = Lines::zeros(S::LANES + 1);
+        lines.fill(CANARY);
+        // SAFETY: the memory has LANES elements and begins at a line.
+        unsafe { s.stream_ptr(ramp, lines.as_mut_ptr()) }
+        s.streamed();
+        check_range(&lines, 0, S::LANES);
+
         // Small whole numbers: exact in any order.
         assert_eq!(s.sum(ramp), (S::LANES * (S::LANES + 1) / 2) as f32);
+        let mut parts = Parts(Vec::new());
+        s.sum_parts(ramp, &mut parts);
+        assert_eq!(parts.0.iter().sum::<f32>(), s.sum(ramp));
         let sums = s.sum4([ramp, s.splat(1.0), s.neg(ramp), s.add(ramp, ramp)]);
         let one = s.sum(ramp);
         assert_eq!(sums, [one, S::LANES as f32, -one, 2.0 * one]);

@@ -4,9 +4,10 @@
 //! memory when it is made and none per step. Work that the plan cuts into
 //! shards runs on several threads, if there are any: those of the current rayon
 //! pool, or for short steps those of a team that waits awake. Shards have
-//! gradients of their own, which `reduce` adds up in one fixed order, and a shard
-//! that several threads share is cut by outputs, so that the result is the same
-//! bits whatever the number of threads.
+//! gradients of their own, which `reduce` adds up in one fixed order. A shard that
+//! several threads share is cut by outputs, or by rows (see `shares`) with sums over
+//! all of them in the order of one thread, so that the result is the same bits
+//! whatever the number of threads.
 
 mod fork;
 mod levels;
@@ -14,8 +15,10 @@ mod pace;
 mod parts;
 mod pieces;
 mod predict;
+mod read;
 mod reduce;
 pub mod reference;
+mod shares;
 mod small;
 mod tile;
 
@@ -26,12 +29,15 @@ use crate::plan::{Plan, Split, Step};
 use fork::Threads;
 use levels::Levels;
 use mlpc_kernels::gemm::Algorithm;
+use mlpc_kernels::layout::Tile;
 use mlpc_kernels::lines::Lines;
+use mlpc_kernels::loss::LossSum;
 use mlpc_kernels::small::MOST_ROWS;
 use mlpc_kernels::team::Team;
 use pace::Pace;
 use parts::{Done, Part, parts_of, run_part};
 use reduce::Runs;
+use shares::Shares;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -134,6 +140,7 @@ pub struct Executor {
     threads: usize,
     team: Team,
     arenas: Vec<Mutex<Lines>>,
+    shares: Shares,
     pace: Pace,
     /// Where gradients are computed by outputs: the parts, and the gradient.
     parts: Vec<Part>,
@@ -156,7 +163,7 @@ struct Shard {
     classes: Vec<u32>,
     levels: Levels,
     gradient: Lines,
-    loss: f64,
+    loss: LossSum,
 }
 
 impl Shard {
@@ -168,14 +175,14 @@ impl Shard {
             classes: vec![0; lanes],
             levels: Levels::new(plan, lanes, plan.is_by_outputs()),
             gradient: Lines::zeros(gradient),
-            loss: 0.0,
+            loss: LossSum::default(),
         }
     }
 
     /// Its memory but the gradient, and the gradient.
     fn scratch(&mut self) -> (Scratch<'_>, &mut [f32]) {
-        let Shard { arena, targets, classes, levels, gradient, .. } = self;
-        (Scratch { arena, targets, classes, levels }, gradient)
+        let Shard { arena, targets, classes, levels, gradient, loss } = self;
+        (Scratch { arena, targets, classes, levels, loss }, gradient)
     }
 }
 
@@ -214,6 +221,7 @@ impl Executor {
             threads: 1,
             team: Team::new(1),
             arenas: Vec::new(),
+            shares: Shares::none(),
             pace: Pace::new(),
             parts,
             gradient,
@@ -239,6 +247,7 @@ impl Executor {
         let members = if pays { self.team.all().count() } else { 1 };
         let arena = |_| Mutex::new(Lines::zeros(self.plan.train.arena * self.lanes));
         self.arenas = (1..members).map(arena).collect();
+        self.shares = Shares::new(&self.plan, self.rows, self.threads);
         self
     }
 
@@ -266,6 +275,9 @@ impl Executor {
         let parallel = self.pays_threads(batch);
         if self.plan.is_by_outputs() {
             return self.by_outputs(Of::Gradient(parameters), batch, parallel);
+        }
+        if let Some(tile) = self.shares_of(batch, parallel) {
+            return self.by_shares(Of::Gradient(parameters), batch, tile);
         }
         let (loss, shards) = self.backward(parameters, batch, parallel);
         let threads = threads_of(&self.plan, batch, parallel, &mut self.team, &[]);
@@ -306,11 +318,37 @@ impl Executor {
             state.step += 1;
             return self.by_outputs(Of::Step(state), batch, parallel);
         }
+        if let Some(tile) = self.shares_of(batch, parallel) {
+            state.step += 1;
+            return self.by_shares(Of::Step(state), batch, tile);
+        }
         let (loss, shards) = self.backward(&state.parameters, batch, parallel);
         state.step += 1;
         let threads = threads_of(&self.plan, batch, parallel, &mut self.team, &[]);
         reduce::update(&mut self.shards[..shards], threads, &self.plan, state);
         loss
+    }
+
+    /// The tile of a batch whose rows threads share, where they do.
+    fn shares_of(&self, batch: Batch<'_>, parallel: bool) -> Option<Tile> {
+        let tile = self.plan.shares(batch.rows.len(), self.threads).filter(|_| parallel);
+        tile.filter(|tile| self.shares.hold(*tile))
+    }
+
+    /// Computes the gradient, and updates where that is asked for, on a team whose
+    /// members share the rows, then the parameters.
+    fn by_shares(&mut self, of: Of<'_>, batch: Batch<'_>, tile: Tile) -> f64 {
+        let (_, terms) = self.split(of.parameters(), batch);
+        let Executor { plan, shards, shares, team, .. } = self;
+        let scale = (1.0 / terms) as f32;
+        shares.backward(plan, of.parameters(), batch, tile, scale, team.all());
+        let gradient = &mut shards[0].gradient;
+        let (runs, update) = match of {
+            Of::Step(state) => (Runs::new(plan, gradient, state), true),
+            Of::Gradient(_) => (Runs::of_gradient(gradient), false),
+        };
+        shares.parameters(plan, tile, runs, update, team.all());
+        shares.loss(tile) / terms
     }
 
     /// A batch's split, and what its losses are a mean of.
@@ -344,11 +382,20 @@ impl Executor {
             let parameters = of.parameters();
             let mut threads = threads_of(plan, batch, parallel, team, arenas);
             let run = |index: usize, shard: &mut Shard, threads: Threads<'_>| {
-                let input = TileInput { batch: &batch, rows: rows(index), scale };
-                shard.loss = run_tile(plan, parameters, input, shard.scratch().0, None, threads);
+                let (program, rows) = (&plan.train, rows(index));
+                let input = TileInput {
+                    batch: &batch,
+                    tile: plan.tile(rows.len()),
+                    rows,
+                    scale,
+                    asks: false,
+                };
+                shard.loss = LossSum::default();
+                let scratch = shard.scratch().0;
+                run_tile(plan, program, parameters, input, scratch, None, threads);
             };
             each_shard(shards, threads.all(), &run);
-            shards.iter().for_each(|shard| total += shard.loss);
+            shards.iter().for_each(|shard| total += shard.loss.total());
 
             let last = first + count == split.shards;
             let (runs, update) = match &mut of {
@@ -370,7 +417,7 @@ impl Executor {
                     });
                     run_part(plan, &parts[index], tiles, runs.gradient, first > 0);
                     if update {
-                        runs.update(plan);
+                        runs.update(plan, false);
                     }
                 },
             );
@@ -384,20 +431,27 @@ impl Executor {
         let (split, terms) = self.split(parameters, batch);
         let plan = &*self.plan;
         let scale = (1.0 / terms) as f32;
+        let asks = parallel && split.shards > 1 && plan.suits_team(split.rows);
         let run = |index: usize, shard: &mut Shard, sum: Sum, mut threads: Threads<'_>| {
-            shard.loss = 0.0;
+            shard.loss = LossSum::default();
             for tile in 0..split.tiles {
                 let rows: Range<usize> = split.tile(index, tile);
                 if rows.is_empty() {
                     continue;
                 }
-                let input = TileInput { batch: &batch, rows, scale };
+                let input = TileInput {
+                    batch: &batch,
+                    tile: plan.tile(rows.len()),
+                    rows,
+                    scale,
+                    asks: asks && tile == 0,
+                };
                 let first = tile == 0 && matches!(sum, Sum::New);
                 let (scratch, flat) = shard.scratch();
                 let gradients = Some(Gradients { flat, first });
                 let threads = threads.all();
-                let loss = run_tile(plan, parameters, input, scratch, gradients, threads);
-                shard.loss += loss;
+                let program = &plan.train;
+                run_tile(plan, program, parameters, input, scratch, gradients, threads);
             }
         };
         let mut total = 0.0;
@@ -408,7 +462,7 @@ impl Executor {
             };
             let threads = threads_of(plan, batch, parallel, &mut self.team, &self.arenas);
             each_shard(shards, threads, &each);
-            shards.iter().for_each(|shard| total += shard.loss);
+            shards.iter().for_each(|shard| total += shard.loss.total());
             return (total / terms, split.shards);
         }
         // On one thread, a shard of one tile adds its gradient where the sum
@@ -420,14 +474,14 @@ impl Executor {
             let first = &mut first[0];
             if index == 0 {
                 run(index, first, Sum::New, Threads::One);
-                total += first.loss;
+                total += first.loss.total();
             } else if together {
                 run(index, first, Sum::Onto, Threads::One);
-                total += first.loss;
+                total += first.loss.total();
             } else {
                 let second = &mut others[0];
                 run(index, second, Sum::New, Threads::One);
-                total += second.loss;
+                total += second.loss.total();
                 reduce::add(0, &mut first.gradient, std::slice::from_ref(second));
             }
         }

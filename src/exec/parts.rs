@@ -2,7 +2,7 @@
 //! of a batch, one part at a time.
 
 use super::levels::{Levels, rows_of_part};
-use super::tile::{Product, Read};
+use super::read::{Product, Read};
 use crate::plan::{LARGE_LAYER, Plan, Step};
 use mlpc_kernels::gather;
 use std::ops::Range;
@@ -109,7 +109,8 @@ pub(super) fn run_part<'a>(
     mut accumulate: bool,
 ) {
     for Done { rows, arena, levels, own } in tiles {
-        let work = Read { plan, program: &plan.train, tile: plan.tile(rows), arena, own };
+        let (program, tile) = (&plan.train, plan.tile(rows));
+        let work = Read { plan, program, tile, arena, own, shared: false };
         match (&plan.train.steps[part.step], &part.of) {
             (&Step::WeightGradient { dz, x, rows, algorithm, .. }, Of::Weight(outputs)) => {
                 let product = Product { dz, x: rows.or(x), algorithm, accumulate };

@@ -23,7 +23,9 @@ pub(super) fn sum(shards: &mut [Shard], threads: Threads<'_>) {
 pub(super) fn update(shards: &mut [Shard], threads: Threads<'_>, plan: &Plan, state: &mut State) {
     let (first, others) = shards.split_first_mut().expect("a plan has at least one shard");
     let runs = Runs::new(plan, &mut first.gradient, state);
-    chunks(runs, others, threads, &|runs| runs.update(plan));
+    // Threads of a team read next what others have written.
+    let for_others = threads.are_team();
+    chunks(runs, others, threads, &|runs| runs.update(plan, for_others));
 }
 
 /// Adds up, chunk by chunk, and calls `then` with each.
@@ -76,10 +78,15 @@ impl<'a> Runs<'a> {
         Runs { gradient, parameters: &mut [], m: &mut [], v: &mut [], start: 0, step: 0 }
     }
 
-    /// The optimizer's step over the run.
-    pub(super) fn update(&mut self, plan: &Plan) {
+    /// The optimizer's step over the run; `for_others` where other threads have read
+    /// the parameters and will read the new ones.
+    pub(super) fn update(&mut self, plan: &Plan, for_others: bool) {
+        let (optimizer, isa, step) = (plan.optimizer, plan.options.isa, self.step);
         let state = [&mut *self.m, &mut *self.v];
-        plan.optimizer.update(plan.options.isa, self.step, self.parameters, self.gradient, state);
+        match for_others {
+            false => optimizer.update(isa, step, self.parameters, self.gradient, state),
+            true => optimizer.update_for_others(isa, step, self.parameters, self.gradient, state),
+        }
     }
 
     /// Cuts the run into parts, the `index`-th of which ends at `end(index)`,
@@ -105,7 +112,7 @@ impl<'a> Runs<'a> {
     }
 
     /// The part before a place of the flat buffers, and the part from it on.
-    fn split(self, place: usize) -> (Runs<'a>, Runs<'a>) {
+    pub(super) fn split(self, place: usize) -> (Runs<'a>, Runs<'a>) {
         let at = place - self.start;
         let cut = |run: &'a mut [f32]| run.split_at_mut(at.min(run.len()));
         let (gradient, gradient2) = cut(self.gradient);

@@ -2,15 +2,16 @@
 
 use super::fork::Threads;
 use super::levels::Levels;
-use super::pieces::{self, By, product};
+use super::pieces::{By, product};
+use super::read::{Product, Read};
 use super::{Batch, Rows, Targets};
 use crate::inputs::{Features, NONE};
 use crate::plan::{Buffer, BufferId, Plan, Program, SlopeOf, Step};
 use mlpc_kernels::gather;
-use mlpc_kernels::gemm::{self, Algorithm, End, Gemm, Right, Start};
-use mlpc_kernels::layout::{self, Pick, Tile, sum_features};
-use mlpc_kernels::lines::Lines;
-use mlpc_kernels::loss;
+use mlpc_kernels::gemm::{self, End, Gemm, Start};
+use mlpc_kernels::layout::{self, Pick, Tile};
+use mlpc_kernels::lines::{Lines, ask_for};
+use mlpc_kernels::loss::{self, LossSum};
 use mlpc_kernels::single::Packed;
 use mlpc_kernels::unary::{self, Unary};
 use std::ops::Range;
@@ -18,10 +19,15 @@ use std::ops::Range;
 /// The rows that a tile takes from its batch.
 pub(super) struct TileInput<'a> {
     pub(super) batch: &'a Batch<'a>,
+    /// Its shape.
+    pub(super) tile: Tile,
     /// Places in the batch.
     pub(super) rows: Range<usize>,
     /// What the loss's gradient is multiplied by.
     pub(super) scale: f32,
+    /// Whether weights are asked for before they are read: other threads have just
+    /// written them, past the caches.
+    pub(super) asks: bool,
 }
 
 impl<'a> TileInput<'a> {
@@ -47,6 +53,8 @@ pub(super) struct Scratch<'a> {
     pub(super) targets: &'a mut [f32],
     pub(super) classes: &'a mut [u32],
     pub(super) levels: &'a mut Levels,
+    /// The sum of losses, which is added to.
+    pub(super) loss: &'a mut LossSum,
 }
 
 /// A tile at work.
@@ -61,20 +69,21 @@ struct Work<'a> {
     ahead: &'a [f32],
 }
 
-/// Runs training's steps for one tile, on several threads where they are given;
-/// returns the sum of its losses. Without a gradient the steps that compute it are
+/// Runs training's steps for one tile, on several threads where they are given.
+/// Without a gradient the steps that compute it are
 /// left for [`run_part`](super::parts::run_part), but for what prepares them, and
 /// levels are sorted for it.
 pub(super) fn run_tile(
     plan: &Plan,
+    program: &Program,
     parameters: &[f32],
     input: TileInput<'_>,
     scratch: Scratch<'_>,
     mut gradients: Option<Gradients<'_>>,
     mut threads: Threads<'_>,
-) -> f64 {
-    let tile = plan.tile(input.rows.len());
-    let Scratch { arena, targets, classes, levels } = scratch;
+) {
+    let tile = input.tile;
+    let Scratch { arena, targets, classes, levels, loss } = scratch;
     let targets = load_targets(plan, &input, tile, targets, classes);
     let Batch { features, rows, .. } = *input.batch;
     levels.load(plan, features.codes, input.rows.clone(), |place| rows.at(place));
@@ -82,11 +91,16 @@ pub(super) fn run_tile(
         Some(_) => levels.pair(plan),
         None => levels.sort(plan),
     }
-    let program = &plan.train;
     let levels = &*levels;
     let mut work = Work { plan, program, parameters, tile, levels, arena, ahead: &[] };
-    let mut total = 0.0;
-    for step in &program.steps {
+    for (at, step) in program.steps.iter().enumerate() {
+        if input.asks {
+            let next = weights_of_next(plan, &program.steps[at + 1..], parameters);
+            match step {
+                Step::Load { .. } => ask_for(plan.options.isa, next),
+                _ => work.ahead = next,
+            }
+        }
         match *step {
             Step::Load { x, rows } if threads.have_arenas() => {
                 let load = |arena: &mut [f32]| {
@@ -97,8 +111,10 @@ pub(super) fn run_tile(
                 threads.all().each_arena(|| load(work.arena), &load);
             }
             Step::Load { x, rows } => work.load(x, rows, features, input.pick(), threads.all()),
-            Step::Loss { p, dp } => total += work.loss(p, dp, targets, input.scale),
-            Step::LossOfLogits { z } => total += work.loss_of_logits(z, targets, input.scale),
+            Step::Loss { p, dp } => loss.merge(&work.loss(p, dp, targets, input.scale)),
+            Step::LossOfLogits { z } => {
+                loss.merge(&work.loss_of_logits(z, targets, input.scale));
+            }
             Step::WeightGradient { weight, bias, dz, x, rows, algorithm } => {
                 if let (Some(x), Some(rows)) = (x, rows) {
                     work.pack(x, rows, threads.all());
@@ -133,7 +149,15 @@ pub(super) fn run_tile(
             ref step => work.forward_or_slope(step, threads.all()),
         }
     }
-    total
+}
+
+/// The weights that the next forward product of some steps reads.
+fn weights_of_next<'a>(plan: &Plan, steps: &[Step], parameters: &'a [f32]) -> &'a [f32] {
+    let weight = steps.iter().find_map(|step| match *step {
+        Step::Dense { weight, .. } => Some(weight),
+        _ => None,
+    });
+    weight.map_or(&[], |weight| &parameters[plan.weights[weight].clone()])
 }
 
 /// What prediction reads and writes beside parameters and rows.
@@ -527,10 +551,10 @@ impl Work<'_> {
 
     fn read(&self) -> Read<'_> {
         let Work { plan, program, tile, .. } = *self;
-        Read { plan, program, tile, arena: &*self.arena, own: None }
+        Read { plan, program, tile, arena: &*self.arena, own: None, shared: false }
     }
 
-    fn loss(&mut self, p: BufferId, dp: BufferId, targets: Targets<'_>, scale: f32) -> f64 {
+    fn loss(&mut self, p: BufferId, dp: BufferId, targets: Targets<'_>, scale: f32) -> LossSum {
         let (plan, tile) = (self.plan, self.tile);
         let [p, dp] = self.several([p, dp]);
         match targets {
@@ -542,7 +566,7 @@ impl Work<'_> {
         }
     }
 
-    fn loss_of_logits(&mut self, z: BufferId, targets: Targets<'_>, scale: f32) -> f64 {
+    fn loss_of_logits(&mut self, z: BufferId, targets: Targets<'_>, scale: f32) -> LossSum {
         let (plan, tile) = (self.plan, self.tile);
         let isa = plan.options.isa;
         let z = self.get_mut(z);
@@ -556,97 +580,8 @@ impl Work<'_> {
     }
 }
 
-/// The operands of a weight gradient, and who computes it: `x` is the tile of x or
-/// its rows in panels, as the algorithm takes it.
-#[derive(Clone, Copy)]
-pub(super) struct Product {
-    pub(super) dz: BufferId,
-    pub(super) x: Option<BufferId>,
-    pub(super) algorithm: Algorithm,
-    /// Whether it is added to what is there.
-    pub(super) accumulate: bool,
-}
-
-/// A tile whose values are only read.
-pub(super) struct Read<'a> {
-    pub(super) plan: &'a Plan,
-    pub(super) program: &'a Program,
-    pub(super) tile: Tile,
-    pub(super) arena: &'a [f32],
-    /// The thread's own arena, where it is not the shard's.
-    pub(super) own: Option<&'a [f32]>,
-}
-
-impl Read<'_> {
-    pub(super) fn width(&self, buffer: BufferId) -> usize {
-        self.program.buffers[buffer].width
-    }
-
-    pub(super) fn get(&self, buffer: BufferId) -> &[f32] {
-        let arena = match self.own {
-            Some(own) if self.program.own.contains(&buffer) => own,
-            _ => self.arena,
-        };
-        &arena[range(self.program, self.tile, buffer)]
-    }
-
-    /// ∂W (+)= dz·xᵀ over the tile, for some rows of W.
-    pub(super) fn weight_gradient(
-        &self,
-        outputs: Range<usize>,
-        product: Product,
-        gradient: &mut [f32],
-    ) {
-        self.product(product, gradient).rows(outputs).run(product.algorithm, self.plan.options.isa);
-    }
-
-    /// The same, on several threads where that pays.
-    fn share_weight_gradient(
-        &self,
-        outputs: Range<usize>,
-        product: Product,
-        gradient: &mut [f32],
-        threads: Threads<'_>,
-    ) {
-        let inputs = gradient.len() / outputs.len();
-        let flops = 2.0 * (gradient.len() * self.tile.width) as f64;
-        let [part, parts] = threads.first_half();
-        let rows = (outputs.len() * part).div_ceil(parts);
-        if !pieces::pays(&threads, flops) || rows == outputs.len() {
-            let own = threads.arena();
-            let read = Read { own: own.as_deref().map(|own| &**own), ..*self };
-            return read.weight_gradient(outputs, product, gradient);
-        }
-        let (low, high) = gradient.split_at_mut(rows * inputs);
-        let (low_rows, high_rows) =
-            (outputs.start..outputs.start + rows, outputs.start + rows..outputs.end);
-        threads.join(
-            |threads| self.share_weight_gradient(low_rows, product, low, threads),
-            |threads| self.share_weight_gradient(high_rows, product, high, threads),
-        );
-    }
-
-    /// The whole product.
-    fn product<'b>(&'b self, product: Product, gradient: &'b mut [f32]) -> Gemm<'b> {
-        let Product { dz, x, algorithm, accumulate } = product;
-        let (plan, tile) = (self.plan, self.tile);
-        let x = x.expect("a weight gradient reads x");
-        let shape = [self.width(dz), self.width(x)];
-        let x = match algorithm {
-            Algorithm::Dots => Right::Tile(self.get(x), tile),
-            _ => Right::Panels { data: self.get(x), panel: plan.panel },
-        };
-        Gemm::weight_gradient(tile, shape, self.get(dz), x, gradient, accumulate)
-    }
-
-    /// ∂b (+)= Σ dz; padding lanes hold 0.
-    pub(super) fn bias_gradient(&self, dz: BufferId, gradient: &mut [f32], accumulate: bool) {
-        sum_features(self.plan.options.isa, self.tile, self.get(dz), gradient, accumulate);
-    }
-}
-
 /// Where a buffer lies in the arena of a tile.
-fn range(program: &Program, tile: Tile, buffer: BufferId) -> Range<usize> {
+pub(super) fn range(program: &Program, tile: Tile, buffer: BufferId) -> Range<usize> {
     let Buffer { width, offset, .. } = program.buffers[buffer];
     offset * tile.width..(offset + width) * tile.width
 }
@@ -654,19 +589,21 @@ fn range(program: &Program, tile: Tile, buffer: BufferId) -> Range<usize> {
 /// Writes the categories that are no embeddings as zeros and a one, behind the other
 /// features of the tile x.
 fn expand(plan: &Plan, tile: Tile, features: usize, codes: &[u32], pick: Pick<'_>, x: &mut [f32]) {
-    let mut first = plan.layout.one_hot_start();
-    for panel in tile.panels() {
-        x[panel.of(features)][first * panel.width..].fill(0.0);
-    }
     let width = plan.layout.categories.len();
-    for (category, levels) in plan.layout.one_hot() {
-        for lane in 0..tile.rows {
-            let code = codes[pick.row(lane) * width + category];
-            assert!(code == NONE || (code as usize) < levels, "a code beyond its levels");
-            if code != NONE {
-                x[tile.index(features, first + code as usize, lane)] = 1.0;
+    for panel in tile.panels() {
+        let mut first = plan.layout.one_hot_start();
+        let x = &mut x[panel.of(features)];
+        x[first * panel.width..].fill(0.0);
+        for (category, levels) in plan.layout.one_hot() {
+            let of_category = &mut x[first * panel.width..(first + levels) * panel.width];
+            for lane in 0..panel.rows {
+                let code = codes[pick.row(panel.first + lane) * width + category];
+                if code != NONE {
+                    assert!((code as usize) < levels, "a code beyond its levels");
+                    of_category[code as usize * panel.width + lane] = 1.0;
+                }
             }
+            first += levels;
         }
-        first += levels;
     }
 }

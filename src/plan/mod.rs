@@ -133,6 +133,9 @@ pub struct Plan {
     pub small: Option<Net>,
     /// The steps of a tile in training: forward, loss, backward.
     pub train: Program,
+    /// The same for a tile whose rows several threads share, where the network may
+    /// be trained so: the gradient of parameters comes last.
+    pub shared: Option<Program>,
     /// The steps of a tile in prediction.
     pub predict: Program,
 }
@@ -400,25 +403,28 @@ impl Plan {
         let gather = options.fuse && small.is_none() && tables::pays(&ir.layout);
         let tables = Tables::of(ir, gather);
         let large = is_large(&tables.weights);
-        let program = |train: bool| {
+        // Then the gradient of parameters comes last, for all shards.
+        let by_outputs = is_by_outputs(&ir.tensors);
+        let program = |train: bool, parameters_last: bool| {
             let (mut steps, mut buffers, output) = fuse::steps(ir, &tables, options.fuse, train);
             choose_algorithms(&mut steps, &tables.weights, options.isa);
-            let by_outputs = train && is_by_outputs(&ir.tensors);
             let mut together = steps.len();
-            if by_outputs {
-                // The gradient of parameters comes last, for all shards.
+            if parameters_last {
                 steps.sort_by_key(Step::is_of_parameters);
                 together = steps.partition_point(|step| !step.is_of_parameters());
             }
             let arena = memory::assign(&steps, &mut buffers, output, together);
-            let tile = match by_outputs {
+            let tile = match train && by_outputs {
                 true => split::MOST_LANES_LARGE,
                 false => split::tile(arena, large, options.isa),
             };
             let own = own(&steps);
             Program { steps, buffers, arena, output, tile, own }
         };
-        let (train, predict) = (program(true), program(false));
+        let (train, predict) = (program(true, by_outputs), program(false, false));
+        // What scatters adds row after row, to rows of tables that any row may name.
+        let shares = options.fuse && !by_outputs && tables.tables.is_empty();
+        let shared = shares.then(|| program(true, true));
         let work = tables.work();
         let Tables { tables, gathered, weights, .. } = tables;
         Plan {
@@ -437,6 +443,7 @@ impl Plan {
             optimizer: ir.optimizer,
             small,
             train,
+            shared,
             predict,
         }
     }

@@ -1,6 +1,7 @@
 //! How a batch is cut: rows to shards, shards to tiles.
 
 use super::{Plan, Program};
+use mlpc_kernels::layout::Tile;
 use mlpc_kernels::simd::Isa;
 use std::ops::Range;
 
@@ -46,6 +47,14 @@ const PARALLEL_FLOPS: f64 = 5.0e6;
 /// Work of a single shard below this stays on one thread: a team shares its products,
 /// and what its threads read of each other takes as long as they save.
 const TEAM_FLOPS: f64 = 3.0e6;
+
+/// The same where a team shares the rows: its threads read of each other half of the
+/// parameters and of what their gradient is computed from.
+const SHARES_FLOPS: f64 = 1.0e6;
+
+/// Lanes of a thread's share of a tile at the least: with fewer the weights are read
+/// for two vectors at a time or one, and register tiles are short of work.
+const LEAST_LANES_OF_SHARE: usize = 32;
 
 /// Work beyond this is long enough to be handed out by a pool, whose threads take
 /// more of it where others have been interrupted.
@@ -132,8 +141,27 @@ impl Plan {
         let flops = 6.0 * rows as f64 * self.work as f64 + 40.0 * self.parameters as f64;
         match self.is_by_outputs() {
             true => flops >= PARALLEL_FLOPS,
-            false => self.split_training(rows).shards > 1 || flops >= TEAM_FLOPS,
+            false => {
+                let least = if self.shares(rows, 2).is_some() { SHARES_FLOPS } else { TEAM_FLOPS };
+                self.split_training(rows).shards > 1 || flops >= least
+            }
         }
+    }
+
+    /// The tile of a training batch of so many rows that so many threads share: each
+    /// takes a panel of it. None where they share its products, or where there are
+    /// several tiles.
+    pub(crate) fn shares(&self, rows: usize, threads: usize) -> Option<Tile> {
+        let split = self.split_training(rows);
+        if self.shared.is_none() || split.shards * split.tiles > 1 {
+            return None;
+        }
+        let lanes = self.lanes(rows);
+        // Pairs of vectors, in which losses are summed.
+        let pair = 2 * self.options.isa.lanes();
+        let panel = lanes.div_ceil(threads).next_multiple_of(pair).max(LEAST_LANES_OF_SHARE);
+        let panels = lanes.div_ceil(panel);
+        (panels > 1).then_some(Tile { width: panels * panel, rows, panel })
     }
 
     /// Whether several threads take a training step of so many rows as a team, each
@@ -193,6 +221,7 @@ impl Plan {
             count(split.shards, "shard"),
             count(split.tiles, "tile"),
             match self.pays_threads(rows) {
+                true if self.shares(rows, 2).is_some() => "on all threads, which share its rows",
                 true if split.shards == 1 => "on all threads, which share its products",
                 true => "on all threads",
                 false => "on one thread",

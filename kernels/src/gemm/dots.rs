@@ -40,7 +40,11 @@ impl Op for Dots<'_> {
         let Left::Tile { data: dz, tile, features, first } = a else {
             unreachable!("Algorithm::takes refuses it")
         };
-        let (Right::Tile(x, _), Layout::Rows(stride)) = (b, layout) else {
+        let (
+            Right::Tile { data: x, features: x_features, first: x_first, .. },
+            Layout::Rows(stride),
+        ) = (b, layout)
+        else {
             unreachable!("Algorithm::takes refuses it")
         };
         let row_blocks = m.div_ceil(rows(S::REGISTERS));
@@ -55,8 +59,8 @@ impl Op for Dots<'_> {
                     dz: dz.as_ptr(),
                     x: x.as_ptr(),
                     tile,
-                    features: [features, n],
-                    at: [first + row, column],
+                    features: [features, x_features],
+                    at: [first + row, x_first + column],
                     c: c[row * stride + column..].as_mut_ptr(),
                     stride,
                     add: matches!(start, Start::C),

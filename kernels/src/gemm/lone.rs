@@ -18,7 +18,7 @@
 //! [`single`](crate::single) and [`small`](crate::small) sum in it too.
 
 use super::strip::Strip;
-use super::{End, Gemm, Left, PART, Right, Start, border, column};
+use super::{End, Gemm, InRows, Left, PART, Right, Start, border, column};
 use crate::simd::{Op, Simd};
 
 /// Chains of a sum.
@@ -34,7 +34,7 @@ pub(crate) const fn in_chains(outputs: usize, inputs: usize) -> bool {
 pub(super) fn takes(gemm: &Gemm<'_>) -> bool {
     in_chains(gemm.m, gemm.k)
         && matches!(gemm.a, Left::Strided { .. })
-        && !matches!(gemm.b, Right::Tile(..))
+        && !matches!(gemm.b, Right::Tile { .. } | Right::Blocks { .. })
         && matches!(gemm.end, End::Sum | End::Rectifier { .. })
 }
 
@@ -55,7 +55,7 @@ impl Op for Lone<'_, '_> {
         let Left::Strided { data: a, column_stride: a_stride, .. } = a else {
             unreachable!("`takes` refuses it")
         };
-        let (b, b_layout) = b.in_rows().expect("`takes` refuses tiles");
+        let InRows { data: b, layout: b_layout, .. } = b.in_rows(k).expect("`takes` refuses tiles");
         let most = if S::REGISTERS >= 32 { 2 * S::LANES } else { S::LANES };
         let mut from = 0;
         while from < n {

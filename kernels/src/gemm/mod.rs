@@ -75,9 +75,30 @@ pub enum Right<'a> {
         /// Columns of a panel; the last one has what is left.
         panel: usize,
     },
-    /// Bᵀ is a tile of n features: its lanes are the rows of B, k at most its
+    /// The same in blocks of rows, where A is a tile: a block for every panel of
+    /// its lanes, all of which are whole.
+    Blocks {
+        /// Its elements.
+        data: &'a [f32],
+        /// Columns of a panel; the last one has what is left.
+        panel: usize,
+        /// Rows of a block: lanes of a panel of A.
+        rows: usize,
+        /// From one block to the next.
+        apart: usize,
+    },
+    /// Bᵀ is n features of a tile: its lanes are the rows of B, k at most its
     /// width.
-    Tile(&'a [f32], Tile),
+    Tile {
+        /// The whole tile's elements.
+        data: &'a [f32],
+        /// Its shape.
+        tile: Tile,
+        /// Its features.
+        features: usize,
+        /// The first of the n.
+        first: usize,
+    },
 }
 
 /// How C `[m][n]` lies.
@@ -209,12 +230,22 @@ impl Algorithm {
         match self {
             Algorithm::Naive => true,
             Algorithm::Dots | Algorithm::Matrixmultiply if !matches!(gemm.end, End::Sum) => false,
-            Algorithm::Tiled => !matches!(gemm.b, Right::Tile(..)),
+            Algorithm::Tiled => match (gemm.a, gemm.b) {
+                (_, Right::Tile { .. }) => false,
+                (Left::Tile { tile, .. }, Right::Blocks { rows, .. }) => {
+                    tile.panel == rows && gemm.k.is_multiple_of(rows)
+                }
+                (Left::Strided { .. }, Right::Blocks { .. }) => false,
+                _ => true,
+            },
             // Lanes of both must come in the same panels.
             Algorithm::Dots => match (gemm.a, gemm.b, gemm.layout, gemm.start) {
-                (Left::Tile { tile, .. }, Right::Tile(_, of_b), Layout::Rows(_), start) => {
-                    tile == of_b && !matches!(start, Start::Bias(_))
-                }
+                (
+                    Left::Tile { tile, .. },
+                    Right::Tile { tile: of_b, .. },
+                    Layout::Rows(_),
+                    start,
+                ) => tile == of_b && !matches!(start, Start::Bias(_)),
                 _ => false,
             },
             Algorithm::Matrixmultiply => gemm.in_one_piece(),
@@ -352,7 +383,8 @@ impl<'a> Gemm<'a> {
         let right = match self.b {
             Right::Rows { .. } => true,
             Right::Panels { panel, .. } => panel >= self.n,
-            Right::Tile(_, tile) => tile.panel >= tile.width,
+            Right::Blocks { .. } => false,
+            Right::Tile { tile, .. } => tile.panel >= tile.width,
         };
         let result = match self.layout {
             Layout::Rows(_) => true,
@@ -400,7 +432,15 @@ impl<'a> Gemm<'a> {
                 assert!(panel > 0, "an empty panel");
                 data.len() >= product(k, n)
             }
-            Right::Tile(data, t) => tile(data, t, n),
+            Right::Blocks { data, panel, rows, apart } => {
+                assert!(panel > 0, "an empty panel");
+                assert!(rows > 0 && k.is_multiple_of(rows), "a block that is not whole");
+                let last = product((k / rows).saturating_sub(1), apart);
+                last.checked_add(product(rows, n)).is_some_and(|end| end <= data.len())
+            }
+            Right::Tile { data, tile: t, features, first } => {
+                first.checked_add(n).is_some_and(|end| end <= features) && tile(data, t, features)
+            }
         };
         assert!(right, "B is short");
         let result = match self.layout {
@@ -438,15 +478,30 @@ pub fn panel(isa: Isa) -> usize {
     isa.run(Columns)
 }
 
+/// A right factor that has rows.
+#[derive(Clone, Copy)]
+struct InRows<'a> {
+    data: &'a [f32],
+    /// How a block of its rows lies.
+    layout: Layout,
+    /// Rows of a block, and from one block to the next.
+    rows: usize,
+    apart: usize,
+}
+
 impl<'a> Right<'a> {
-    /// Its elements and how they lie, but for a tile, which has no rows.
+    /// How its k rows lie; a tile has none.
     #[inline(always)]
-    fn in_rows(self) -> Option<(&'a [f32], Layout)> {
-        match self {
-            Right::Rows { data, stride } => Some((data, Layout::Rows(stride))),
-            Right::Panels { data, panel } => Some((data, Layout::Panels(panel))),
-            Right::Tile(..) => None,
-        }
+    fn in_rows(self, k: usize) -> Option<InRows<'a>> {
+        let (data, layout, rows, apart) = match self {
+            Right::Rows { data, stride } => (data, Layout::Rows(stride), k, 0),
+            Right::Panels { data, panel } => (data, Layout::Panels(panel), k, 0),
+            Right::Blocks { data, panel, rows, apart } => {
+                (data, Layout::Panels(panel), rows, apart)
+            }
+            Right::Tile { .. } => return None,
+        };
+        Some(InRows { data, layout, rows, apart })
     }
 }
 

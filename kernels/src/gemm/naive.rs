@@ -16,7 +16,11 @@ pub(super) fn run(g: Gemm<'_>) {
             let (start, stride) = column(Layout::Panels(panel), k, n, j);
             data[start + l * stride]
         }
-        Right::Tile(data, tile) => data[tile.index(n, j, l)],
+        Right::Blocks { data, panel, rows, apart } => {
+            let (start, stride) = column(Layout::Panels(panel), rows, n, j);
+            data[l / rows * apart + start + l % rows * stride]
+        }
+        Right::Tile { data, tile, features, first } => data[tile.index(features, first + j, l)],
     };
     for i in 0..m {
         for j in 0..n {

@@ -14,13 +14,14 @@
 //! ```
 //!
 //! A block of columns is a panel of B where B lies in panels: then its rows
-//! follow each other and one stream of memory feeds the loop. The rows of a
+//! follow each other and one stream of memory feeds the loop. Where B lies in blocks
+//! of rows, each is as long as a run of A's columns, behind which the next begins. The rows of a
 //! register tile are written out by a macro: a loop over an array of 16 and
 //! more accumulators is no longer unrolled by the compiler and spills them,
 //! which costs a factor of three.
 
 use super::strip::Strip;
-use super::{End, Gemm, Layout, Left, Slope, Start, border, column};
+use super::{End, Gemm, InRows, Layout, Left, Slope, Start, border, column};
 use crate::layout::Tile;
 use crate::simd::{Op, Simd};
 use std::cell::RefCell;
@@ -83,7 +84,8 @@ impl Op for Tiled<'_, '_> {
     fn run<S: Simd>(self, s: S) {
         let Tiled { gemm, c, rows_of_c, first: top } = self;
         let &Gemm { m, n, k, a, b, layout, start, end, ahead, .. } = gemm;
-        let (b, b_layout) = b.in_rows().expect("Algorithm::takes refuses tiles");
+        let InRows { data: b, layout: b_layout, rows: b_rows, apart } =
+            b.in_rows(k).expect("Algorithm::takes refuses tiles");
         let a = match a {
             Left::Tile { data, tile, first, .. } if tile.panel >= tile.width => Left::Strided {
                 data: data.get(first * tile.width..).unwrap_or(&[]),
@@ -173,6 +175,10 @@ impl Op for Tiled<'_, '_> {
                 let last = (first + even).min(k);
                 let start = if part > 0 { Start::C } else { start };
                 let end = if last == k { end } else { End::Sum };
+                let (b_block, b_first) = match apart {
+                    0 => (0, first),
+                    apart => (first / b_rows * apart, first % b_rows),
+                };
                 let source = match a {
                     Left::Strided { data, row_stride, column_stride } => Source {
                         at: data.as_ptr().wrapping_add(first * column_stride),
@@ -208,12 +214,12 @@ impl Op for Tiled<'_, '_> {
                 while group < to {
                     let group_end =
                         to.min(group.saturating_add(width.saturating_mul(most_in_group)));
-                    let (b_start, b_stride) = column(b_layout, k, n, group);
+                    let (b_start, b_stride) = column(b_layout, b_rows, n, group);
                     let (c_start, c_stride) = column(layout, rows_of_c, n, group);
                     let next = group + width;
                     let (b_step, c_step) = match next < group_end {
                         true => (
-                            column(b_layout, k, n, next).0 - b_start,
+                            column(b_layout, b_rows, n, next).0 - b_start,
                             column(layout, rows_of_c, n, next).0 - c_start,
                         ),
                         false => (0, 0),
@@ -239,9 +245,13 @@ impl Op for Tiled<'_, '_> {
                             take,
                             width,
                             a,
-                            b: b.as_ptr().wrapping_add(b_start + first * b_stride),
+                            b: b.as_ptr().wrapping_add(b_start + b_first * b_stride + b_block),
                             b_stride,
                             b_step,
+                            b_jump: match apart {
+                                0 => 0,
+                                apart => apart.wrapping_sub(b_rows * b_stride),
+                            },
                             c: c.wrapping_add(c_start + (top + row) * c_stride),
                             c_stride,
                             c_step,
@@ -365,6 +375,8 @@ struct Blocks<'a> {
     b_stride: usize,
     /// From one block of columns to the next.
     b_step: usize,
+    /// From the end of a block of B's rows to the next one.
+    b_jump: usize,
     /// From the exclusive borrow of C.
     c: *mut f32,
     c_stride: usize,
@@ -470,6 +482,7 @@ macro_rules! register_tiles {
                                 b = b.wrapping_add(self.b_stride);
                             }
                             at = at.wrapping_add(self.a.jump);
+                            b = b.wrapping_add(self.b_jump);
                             runs -= 1;
                         }
                         let load = |at: *const f32, i: usize| -> Strip<S, NV> {

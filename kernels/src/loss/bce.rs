@@ -71,7 +71,7 @@ mod tests {
         let loss = Loss::new(LossKind::Bce);
         let value = |isa: Isa, p: f32, y: f32| {
             let (p, y, mut grad) = ([p; 16], [y; 16], [0.0; 16]);
-            loss.gradient(isa, Tile::plain(16, 1), &p, &y, 1.0, &mut grad)
+            loss.gradient(isa, Tile::plain(16, 1), &p, &y, 1.0, &mut grad).total()
         };
         for isa in Isa::ALL.into_iter().filter(|isa| isa.available()) {
             for p in [0.0, 1e-45, 1e-40, f32::MIN_POSITIVE, 1e-20, 0.3, 0.999_999_9, 1.0] {

@@ -1,11 +1,13 @@
 //! Softmax and cross-entropy, over the outputs of a row: down the features of
 //! a feature-major tile, a vector of rows at a time.
 
-use super::{LossOp, Target, first_lanes};
+use super::sum::Total;
+use super::{LossOp, LossSum, Target, first_lanes};
 use crate::hyper::{Hyper, Range};
 use crate::layout::{Panel, Tile};
-use crate::simd::{Host, Isa, Op, Simd, Vectors, each_vector};
+use crate::simd::{Host, Isa, Op, Simd, Sums, Vectors, each_vector};
 use crate::unary::exp::{exp_small, ln};
+use std::marker::PhantomData;
 
 pub(super) struct CrossEntropy;
 
@@ -149,49 +151,50 @@ pub fn softmax_cross_entropy(
     classes: &[u32],
     smoothing: f32,
     scale: f32,
-) -> f64 {
+) -> LossSum {
     softmax_cross_entropy_on(isa, tile, z, classes, smoothing, scale)
 }
 
 #[inline(always)]
-pub(crate) fn softmax_cross_entropy_on(
+pub(crate) fn softmax_cross_entropy_on<T: Total>(
     on: impl Host,
     tile: Tile,
     z: &mut [f32],
     classes: &[u32],
     smoothing: f32,
     scale: f32,
-) -> f64 {
+) -> T {
     assert!(classes.len() == tile.rows && tile.rows <= tile.width);
     assert_eq!(z.len() % tile.width, 0);
     let outputs = z.len() / tile.width;
     // Without a branch a row.
     let largest = classes.iter().fold(0, |largest, &class| largest.max(class));
     assert!(classes.is_empty() || (largest as usize) < outputs, "a class that is no output");
-    on.run(SoftmaxCrossEntropy { tile, z, classes, smoothing, scale })
+    on.run(SoftmaxCrossEntropy { tile, z, classes, smoothing, scale, total: PhantomData })
 }
 
-struct SoftmaxCrossEntropy<'a> {
+struct SoftmaxCrossEntropy<'a, T> {
     tile: Tile,
     z: &'a mut [f32],
     classes: &'a [u32],
     smoothing: f32,
     scale: f32,
+    total: PhantomData<T>,
 }
 
-impl Op for SoftmaxCrossEntropy<'_> {
-    type Output = f64;
+impl<T: Total> Op for SoftmaxCrossEntropy<'_, T> {
+    type Output = T;
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) -> f64 {
-        let SoftmaxCrossEntropy { tile, z, classes, smoothing, scale } = self;
+    fn run<S: Simd>(self, s: S) -> T {
+        let SoftmaxCrossEntropy { tile, z, classes, smoothing, scale, .. } = self;
         let outputs = z.len() / tile.width;
-        let mut total = 0.0;
+        let mut total = T::default();
         for panel in tile.panels() {
             let z = &mut z[panel.of(outputs)];
             let classes = &classes[panel.first.min(tile.rows)..][..panel.rows];
             // SAFETY: rows ≤ width, and there is a class a row, each less than
             // `outputs`: `softmax_cross_entropy` has checked.
-            total += unsafe { OfPanel { panel, z, classes, smoothing, scale }.run(s) };
+            unsafe { OfPanel { panel, z, classes, smoothing, scale }.run(s, &mut total) };
         }
         total
     }
@@ -212,36 +215,30 @@ impl OfPanel<'_> {
     /// The panel has no more rows than its width, and `classes` has an entry
     /// a row, each less than the panel's features.
     #[inline(always)]
-    unsafe fn run<S: Simd>(self, s: S) -> f64 {
+    unsafe fn run<S: Simd>(self, s: S, total: &mut impl Total) {
         let OfPanel { panel: Panel { width, rows, .. }, z, classes, smoothing, scale } = self;
         let outputs = z.len() / width;
         let columns = Columns { z: z.as_mut_ptr(), width, outputs };
         let spread = smoothing / outputs as f32;
-        let pass =
-            Fused { columns, classes: classes.as_ptr(), smoothing, spread, scale, total: 0.0 };
+        let pass = Fused { columns, classes: classes.as_ptr(), smoothing, spread, scale, total };
         // SAFETY: `z` has `outputs` features of `width` lanes and is borrowed
         // exclusively; the caller vouches for rows and classes.
-        let total = unsafe {
+        unsafe {
             if smoothing > 0.0 {
-                let mut pass = Smoothing::<true>(pass);
-                each_vector(s, rows, &mut pass);
-                pass.0.total
+                each_vector(s, rows, &mut Smoothing::<_, true>(pass));
             } else {
-                let mut pass = Smoothing::<false>(pass);
-                each_vector(s, rows, &mut pass);
-                pass.0.total
+                each_vector(s, rows, &mut Smoothing::<_, false>(pass));
             }
-        };
+        }
         for feature in z.chunks_exact_mut(width) {
             for padding in &mut feature[rows..] {
                 *padding = 0.0;
             }
         }
-        total
     }
 }
 
-struct Fused {
+struct Fused<'a, T> {
     columns: Columns,
     /// One a row, each less than `outputs`.
     classes: *const u32,
@@ -249,13 +246,13 @@ struct Fused {
     /// What smoothing gives to each class.
     spread: f32,
     scale: f32,
-    total: f64,
+    total: &'a mut T,
 }
 
 /// The pass with or without label smoothing.
-struct Smoothing<const SMOOTH: bool>(Fused);
+struct Smoothing<'a, T, const SMOOTH: bool>(Fused<'a, T>);
 
-impl<const SMOOTH: bool> Vectors for Smoothing<SMOOTH> {
+impl<T: Total, const SMOOTH: bool> Vectors for Smoothing<'_, T, SMOOTH> {
     const CHAINS: usize = 2;
 
     #[inline(always)]
@@ -285,7 +282,8 @@ impl<const SMOOTH: bool> Vectors for Smoothing<SMOOTH> {
                 distance
             };
             let loss = s.add(ln(s, sum), distance);
-            *total += f64::from(s.sum(if WHOLE { loss } else { first_lanes(s, loss, n) }));
+            let loss = if WHOLE { loss } else { first_lanes(s, loss, n) };
+            total.add_lanes(s, loss);
             let factor = s.div(s.splat(scale), sum);
             columns.scale::<S, WHOLE>(s, at, n, factor, s.splat(spread * scale));
         }
@@ -309,17 +307,18 @@ pub fn cross_entropy(
     smoothing: f32,
     scale: f32,
     grad: &mut [f32],
-) -> f64 {
+) -> LossSum {
     assert_eq!(classes.len(), tile.rows);
     assert_eq!(p.len(), grad.len());
     let outputs = p.len() / tile.width;
-    let mut total = 0.0;
+    let mut total = LossSum::default();
     grad.fill(0.0);
     for panel in tile.panels() {
         let (p, grad) = (&p[panel.of(outputs)], &mut grad[panel.of(outputs)]);
         let classes = &classes[panel.first.min(tile.rows)..][..panel.rows];
         for (row, &class) in classes.iter().enumerate() {
             assert!((class as usize) < outputs);
+            let mut loss = 0.0;
             for c in 0..outputs {
                 let at = c * panel.width + row;
                 let hit = if c == class as usize { 1.0 - smoothing } else { 0.0 };
@@ -327,10 +326,11 @@ pub fn cross_entropy(
                 if target > 0.0 {
                     // The smallest normal number stands in for a probability of 0.
                     let p = if p[at] < f32::MIN_POSITIVE { f32::MIN_POSITIVE } else { p[at] };
-                    total -= f64::from(target) * f64::from(p).ln();
+                    loss -= f64::from(target) * f64::from(p).ln();
                     grad[at] = -scale * target / p;
                 }
             }
+            total.add(loss as f32);
         }
     }
     total

@@ -11,14 +11,17 @@ mod huber;
 mod mae;
 mod mse;
 mod quantile;
+mod sum;
 
 pub(crate) use cross_entropy::{Softmax, softmax_cross_entropy_on};
 pub use cross_entropy::{cross_entropy, softmax, softmax_backward, softmax_cross_entropy};
+pub use sum::LossSum;
 
 use crate::hyper::{Hyper, MAX, Values, defaults};
 use crate::layout::Tile;
 use crate::simd::{Host, Isa, Op, Simd, Vectors, each_vector};
 use std::marker::PhantomData;
+use sum::Total;
 
 /// What a loss is made of; a file of this folder each.
 pub trait LossOp {
@@ -148,17 +151,17 @@ impl Loss {
         y: &[f32],
         scale: f32,
         grad: &mut [f32],
-    ) -> f64 {
+    ) -> LossSum {
         self.run(Gradient { on: isa, tile, p, y, scale, grad, through: false })
     }
 
     /// [`Loss::gradient`].
     #[inline(always)]
-    pub(crate) fn run(&self, of: Gradient<'_, impl Host>) -> f64 {
+    pub(crate) fn run<T: Total>(&self, of: Gradient<'_, impl Host>) -> T {
         let Gradient { tile, p, y, ref grad, .. } = of;
         assert!(tile.rows <= tile.width);
         assert!(p.len() == y.len() && p.len() == grad.len() && p.len().is_multiple_of(tile.width));
-        self.kind.with(Told(of, self.hyper.map(|x| x as f32)))
+        self.kind.with(Told(of, self.hyper.map(|x| x as f32), PhantomData))
     }
 
     /// An elementwise loss and its slope in f64: the oracle.
@@ -198,15 +201,15 @@ trait Step {
 /// `x` may be `out`. `len` is a multiple of the tile's width, which is at least
 /// its rows.
 #[inline(always)]
-unsafe fn each_row<S: Simd>(
+unsafe fn each_row<S: Simd, T: Total>(
     s: S,
     tile: Tile,
     len: usize,
     [x, y]: [*const f32; 2],
     out: *mut f32,
     step: impl Step,
-) -> f64 {
-    let mut pass = Rows { x, y, out, room: 0, step, total: 0.0 };
+) -> T {
+    let mut pass = Rows { x, y, out, room: 0, step, total: T::default() };
     if tile.width == S::LANES {
         // A small network's: what follows would take longer than the loss.
         pass.room = S::LANES;
@@ -220,9 +223,10 @@ unsafe fn each_row<S: Simd>(
         return pass.total;
     }
     let features = len / tile.width;
-    // Panels without padding are one run of elements.
-    let whole =
-        if tile.rows == tile.width { tile.width } else { tile.rows - tile.rows % tile.panel };
+    // Panels without padding are one run of elements, where no pair of vectors is of
+    // two features.
+    let pairs = tile.panel.is_multiple_of(2 * S::LANES);
+    let whole = if pairs { tile.rows - tile.rows % tile.panel } else { 0 };
     // SAFETY: the panels lie within the tile one behind the other, and the
     // caller vouches for all of it; each feature of a panel has `width`
     // elements, of which `rows` are live.
@@ -245,17 +249,20 @@ unsafe fn each_row<S: Simd>(
 }
 
 /// Elements that are rows of the batch.
-struct Rows<T> {
+struct Rows<F, T> {
     x: *const f32,
     y: *const f32,
     out: *mut f32,
     /// Elements that there are, rows or padding.
     room: usize,
-    step: T,
-    total: f64,
+    step: F,
+    total: T,
 }
 
-impl<T: Step> Vectors for Rows<T> {
+impl<F: Step, T: Total> Vectors for Rows<F, T> {
+    // See `LossSum`.
+    const PAIRS: bool = true;
+
     #[inline(always)]
     unsafe fn vector<S: Simd, const WHOLE: bool>(&mut self, s: S, at: usize, n: usize) {
         // SAFETY: the caller says that at + n is within the feature, and
@@ -275,7 +282,7 @@ impl<T: Step> Vectors for Rows<T> {
                 true => s.store_ptr(slope, out),
                 false => s.store_part::<WHOLE>(slope, out, n),
             }
-            self.total += f64::from(s.sum(value));
+            self.total.add_lanes(s, value);
         }
     }
 }
@@ -302,26 +309,26 @@ pub(crate) struct Gradient<'a, H> {
 }
 
 /// With the loss's hyperparameters.
-struct Told<'a, H>(Gradient<'a, H>, [f32; MAX]);
+struct Told<'a, H, T>(Gradient<'a, H>, [f32; MAX], PhantomData<T>);
 
-impl<H: Host> WithElementwise for Told<'_, H> {
-    type Output = f64;
+impl<H: Host, T: Total> WithElementwise for Told<'_, H, T> {
+    type Output = T;
     #[inline(always)]
-    fn with<L: Elementwise>(self) -> f64 {
-        let Told(Gradient { on, tile, p, y, scale, grad, through }, hyper) = self;
+    fn with<L: Elementwise>(self) -> T {
+        let Told(Gradient { on, tile, p, y, scale, grad, through }, hyper, _) = self;
         let of = Gradient { on: (), tile, p, y, scale, grad, through };
-        on.run(OfLoss::<L>(Told(of, hyper), PhantomData))
+        on.run(OfLoss::<L, T>(Told(of, hyper, PhantomData), PhantomData))
     }
 }
 
 /// An operation of one elementwise loss.
-struct OfLoss<'a, L>(Told<'a, ()>, PhantomData<L>);
+struct OfLoss<'a, L, T>(Told<'a, (), T>, PhantomData<L>);
 
-impl<L: Elementwise> Op for OfLoss<'_, L> {
-    type Output = f64;
+impl<L: Elementwise, T: Total> Op for OfLoss<'_, L, T> {
+    type Output = T;
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) -> f64 {
-        let Told(Gradient { tile, p, y, scale, grad, through, .. }, hyper) = self.0;
+    fn run<S: Simd>(self, s: S) -> T {
+        let Told(Gradient { tile, p, y, scale, grad, through, .. }, hyper, _) = self.0;
         let (len, inputs, out) = (p.len(), [p.as_ptr(), y.as_ptr()], grad.as_mut_ptr());
         let step = Plain::<L> { hyper, scale, through, of: PhantomData };
         // SAFETY: `Loss::run` has checked the lengths.
@@ -354,35 +361,36 @@ impl<L: Elementwise> Step for Plain<L> {
 ///
 /// # Panics
 /// Where the lengths differ.
-pub fn sigmoid_bce(isa: Isa, tile: Tile, z: &mut [f32], y: &[f32], scale: f32) -> f64 {
+pub fn sigmoid_bce(isa: Isa, tile: Tile, z: &mut [f32], y: &[f32], scale: f32) -> LossSum {
     sigmoid_bce_on(isa, tile, z, y, scale)
 }
 
 #[inline(always)]
-pub(crate) fn sigmoid_bce_on(
+pub(crate) fn sigmoid_bce_on<T: Total>(
     on: impl Host,
     tile: Tile,
     z: &mut [f32],
     y: &[f32],
     scale: f32,
-) -> f64 {
+) -> T {
     assert!(tile.rows <= tile.width);
     assert!(z.len() == y.len() && z.len().is_multiple_of(tile.width));
-    on.run(SigmoidBce { tile, z, y, scale })
+    on.run(SigmoidBce { tile, z, y, scale, total: PhantomData })
 }
 
-struct SigmoidBce<'a> {
+struct SigmoidBce<'a, T> {
     tile: Tile,
     z: &'a mut [f32],
     y: &'a [f32],
     scale: f32,
+    total: PhantomData<T>,
 }
 
-impl Op for SigmoidBce<'_> {
-    type Output = f64;
+impl<T: Total> Op for SigmoidBce<'_, T> {
+    type Output = T;
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) -> f64 {
-        let SigmoidBce { tile, z, y, scale } = self;
+    fn run<S: Simd>(self, s: S) -> T {
+        let SigmoidBce { tile, z, y, scale, .. } = self;
         let (len, inputs, out) = (z.len(), [z.as_ptr(), y.as_ptr()], z.as_mut_ptr());
         // SAFETY: `sigmoid_bce` has checked the lengths.
         unsafe { each_row(s, tile, len, inputs, out, OfLogit { scale }) }

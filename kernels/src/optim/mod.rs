@@ -104,11 +104,27 @@ macro_rules! optimizers {
                 gradient: &[f32],
                 state: [&mut [f32]; 2],
             ) {
-                self.update_on(isa, step, parameters, gradient, state);
+                self.update_on::<false>(isa, step, parameters, gradient, state);
+            }
+
+            /// The same where other threads have read the parameters and will read the
+            /// new ones: see [`Simd::stream_ptr`].
+            ///
+            /// # Panics
+            /// As [`Optimizer::update`].
+            pub fn update_for_others(
+                &self,
+                isa: Isa,
+                step: u64,
+                parameters: &mut [f32],
+                gradient: &[f32],
+                state: [&mut [f32]; 2],
+            ) {
+                self.update_on::<true>(isa, step, parameters, gradient, state);
             }
 
             #[inline(always)]
-            pub(crate) fn update_on(
+            fn update_on<const FOR_OTHERS: bool>(
                 &self,
                 on: impl Host,
                 step: u64,
@@ -119,7 +135,7 @@ macro_rules! optimizers {
                 match self.kind { $(OptimizerKind::$Name => {
                     let coefficients =
                         $file::$Name::coefficients(self.rate, &self.hyper, step);
-                    on.run(Update::<$file::$Name> {
+                    on.run(Update::<$file::$Name, FOR_OTHERS> {
                         coefficients, parameters, gradient, state, of: PhantomData,
                     });
                 }),* }
@@ -179,7 +195,8 @@ fn divisor(eps: f64, rate: f64) -> f32 {
     eps.max(2.0 * rate / f64::from(f32::MAX)) as f32
 }
 
-struct Update<'a, O> {
+/// A step; parameters are written past the caches where it is `FOR_OTHERS`.
+struct Update<'a, O, const FOR_OTHERS: bool> {
     coefficients: Coefficients,
     parameters: &'a mut [f32],
     gradient: &'a [f32],
@@ -187,7 +204,7 @@ struct Update<'a, O> {
     of: PhantomData<O>,
 }
 
-impl<O: OptimOp> Op for Update<'_, O> {
+impl<O: OptimOp, const FOR_OTHERS: bool> Op for Update<'_, O, FOR_OTHERS> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
@@ -208,10 +225,14 @@ impl<O: OptimOp> Op for Update<'_, O> {
         // SAFETY: all slices have n elements, but for the state that is not
         // kept, which the pass that is chosen leaves alone.
         unsafe {
-            match kept {
-                [false, _] => each_vector(s, n, &mut Keeping::<O, 0>(pass)),
-                [true, false] => each_vector(s, n, &mut Keeping::<O, 1>(pass)),
-                [true, true] => each_vector(s, n, &mut Keeping::<O, 2>(pass)),
+            if FOR_OTHERS {
+                // Up to a place from which on whole vectors may be streamed.
+                let first = pass.p.align_offset(size_of::<f32>() * S::LANES).min(n);
+                pass.from(kept, 0).each::<S, false>(s, kept, first);
+                pass.from(kept, first).each::<S, true>(s, kept, n - first);
+                s.streamed();
+            } else {
+                pass.each::<S, false>(s, kept, n);
             }
         }
     }
@@ -227,10 +248,40 @@ struct Pass<O> {
     of: PhantomData<O>,
 }
 
-/// A pass that reads and writes the first `KEPT` buffers of state.
-struct Keeping<O, const KEPT: usize>(Pass<O>);
+impl<O: OptimOp> Pass<O> {
+    /// Over so many elements; parameters are streamed where `STREAM`.
+    ///
+    /// # Safety
+    /// All slices have as many elements, but for the state that is not `kept`, and
+    /// `p` is a multiple of a vector's bytes where `STREAM`.
+    #[inline(always)]
+    unsafe fn each<S: Simd, const STREAM: bool>(self, s: S, kept: [bool; 2], n: usize) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            match kept {
+                [false, _] => each_vector(s, n, &mut Keeping::<O, 0, STREAM>(self)),
+                [true, false] => each_vector(s, n, &mut Keeping::<O, 1, STREAM>(self)),
+                [true, true] => each_vector(s, n, &mut Keeping::<O, 2, STREAM>(self)),
+            }
+        }
+    }
 
-impl<O: OptimOp, const KEPT: usize> Vectors for Keeping<O, KEPT> {
+    /// The same from an element on.
+    fn from(&self, kept: [bool; 2], at: usize) -> Self {
+        Pass {
+            p: self.p.wrapping_add(at),
+            g: self.g.wrapping_add(at),
+            m: if kept[0] { self.m.wrapping_add(at) } else { self.m },
+            v: if kept[1] { self.v.wrapping_add(at) } else { self.v },
+            ..*self
+        }
+    }
+}
+
+/// A pass that reads and writes the first `KEPT` buffers of state.
+struct Keeping<O, const KEPT: usize, const STREAM: bool>(Pass<O>);
+
+impl<O: OptimOp, const KEPT: usize, const STREAM: bool> Vectors for Keeping<O, KEPT, STREAM> {
     // Two buffers of state leave no registers for more.
     const CHAINS: usize = if KEPT > 1 { 2 } else { 4 };
 
@@ -262,7 +313,10 @@ impl<O: OptimOp, const KEPT: usize> Vectors for Keeping<O, KEPT> {
                 first,
                 second,
             );
-            s.store_part::<WHOLE>(parameter, p, n);
+            match STREAM && WHOLE {
+                true => s.stream_ptr(parameter, p),
+                false => s.store_part::<WHOLE>(parameter, p, n),
+            }
             if KEPT > 0 {
                 s.store_part::<WHOLE>(first, m.add(at), n);
             }

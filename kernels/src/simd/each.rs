@@ -8,6 +8,9 @@ pub(crate) trait Vectors {
     /// and more: 4, 2 for what keeps many numbers at once, or 1.
     const CHAINS: usize = 4;
 
+    /// Whether it handles two at a time where fewer than four are left.
+    const PAIRS: bool = false;
+
     /// Handles the elements `at..at + n` of its slices, with n = `LANES`
     /// where `WHOLE`, else less.
     ///
@@ -29,6 +32,10 @@ pub(crate) unsafe fn each_vector<S: Simd, B: Vectors>(s: S, len: usize, body: &m
     if S::REGISTERS >= 16 && B::CHAINS == 4 {
         // SAFETY: the caller's promise.
         at = unsafe { whole_vectors(Twice(Twice(s)), at, len, body) };
+        if B::PAIRS {
+            // SAFETY: the caller's promise.
+            at = unsafe { whole_vectors(Twice(s), at, len, body) };
+        }
     } else if B::CHAINS == 4 || B::CHAINS == 2 && S::REGISTERS >= 16 {
         // SAFETY: the caller's promise.
         at = unsafe { whole_vectors(Twice(s), at, len, body) };

@@ -41,6 +41,8 @@ pub trait Simd: Copy + Send + Sync + 'static {
     const LANES: usize;
     /// How many vectors the register file holds.
     const REGISTERS: usize;
+    /// Registers of a vector.
+    const PARTS: usize = 1;
 
     /// Runs an operation in a function of its own, compiled for this
     /// instruction set, where inlining would make the caller too large for the
@@ -71,6 +73,21 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// # Safety
     /// `to` must be valid for writing `LANES` f32; it need not be aligned.
     unsafe fn store_ptr(self, v: Self::V, to: *mut f32);
+    /// The same past the caches where the instruction set can: other CPUs that have
+    /// read the line need not be asked for it before. [`Simd::streamed`] must follow
+    /// before other threads are told.
+    ///
+    /// # Safety
+    /// As [`Simd::store_ptr`], and `to` is a multiple of a vector's bytes.
+    #[inline(always)]
+    unsafe fn stream_ptr(self, v: Self::V, to: *mut f32) {
+        // SAFETY: the caller's promise.
+        unsafe { self.store_ptr(v, to) }
+    }
+    /// Returns when what has been written by [`Simd::stream_ptr`] is where others
+    /// find it.
+    #[inline(always)]
+    fn streamed(self) {}
     /// Asks for the line of an address to be brought into the second-level
     /// cache; nothing is read, whatever the address.
     #[inline(always)]
@@ -172,6 +189,12 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn select(self, mask: Self::M, a: Self::V, b: Self::V) -> Self::V;
     /// The sum of the lanes, in a fixed order.
     fn sum(self, a: Self::V) -> f32;
+    /// The same by pairs of registers where a vector is several (see [`Twice`]): the
+    /// same sums, whether two of them are handled at a time or four.
+    #[inline(always)]
+    fn sum_parts(self, a: Self::V, to: &mut impl Sums) {
+        to.add(self.sum(a));
+    }
     /// The sums of the lanes of four vectors, each in one and the same order.
     #[inline(always)]
     fn sum4(self, v: [Self::V; 4]) -> [f32; 4] {
@@ -269,6 +292,12 @@ pub trait Column<S: Simd> {
     /// The vector of this number. Implementations are marked
     /// `#[inline(always)]`.
     fn at(&self, s: S, i: usize) -> S::V;
+}
+
+/// What sums are added to.
+pub trait Sums {
+    /// Adds one of them. Implementations are marked `#[inline(always)]`.
+    fn add(&mut self, x: f32);
 }
 
 /// An operation that can be compiled for any instruction set.

@@ -1,6 +1,6 @@
 //! Two vectors as one.
 
-use super::{Op, Simd};
+use super::{Op, Simd, Sums};
 
 /// A vector of twice the lanes, made of two registers.
 ///
@@ -67,6 +67,7 @@ impl<S: Simd> Simd for Twice<S> {
     type M = (S::M, S::M);
     const LANES: usize = 2 * S::LANES;
     const REGISTERS: usize = S::REGISTERS / 2;
+    const PARTS: usize = 2 * S::PARTS;
 
     halves! {
         add(a, b) -> V;
@@ -135,6 +136,19 @@ impl<S: Simd> Simd for Twice<S> {
         }
     }
     #[inline(always)]
+    unsafe fn stream_ptr(self, v: Self::V, to: *mut f32) {
+        // SAFETY: the caller vouches for the lanes of both halves and for the address,
+        // which is a multiple of both halves' bytes.
+        unsafe {
+            self.0.stream_ptr(v.0, to);
+            self.0.stream_ptr(v.1, to.add(S::LANES));
+        }
+    }
+    #[inline(always)]
+    fn streamed(self) {
+        self.0.streamed();
+    }
+    #[inline(always)]
     unsafe fn load_first(self, from: *const f32, n: usize) -> Self::V {
         // SAFETY: the caller vouches for n elements; the halves take the first
         // LANES of them and the rest. Where there is no rest, the second
@@ -159,6 +173,16 @@ impl<S: Simd> Simd for Twice<S> {
     #[inline(always)]
     fn sum(self, a: Self::V) -> f32 {
         self.0.sum(self.0.add(a.0, a.1))
+    }
+    #[inline(always)]
+    fn sum_parts(self, a: Self::V, to: &mut impl Sums) {
+        match Self::PARTS > 2 {
+            true => {
+                self.0.sum_parts(a.0, to);
+                self.0.sum_parts(a.1, to);
+            }
+            false => to.add(self.sum(a)),
+        }
     }
     #[inline(always)]
     fn map(self, a: Self::V, f: impl Fn(f32) -> f32) -> Self::V {

@@ -76,7 +76,7 @@ macro_rules! lanewise {
 
 /// Loads, stores and transposition through slices and pointers.
 macro_rules! memory {
-    ($lanes:literal, $load:ident, $store:ident) => {
+    ($lanes:literal, $load:ident, $store:ident, $stream:ident) => {
         #[inline(always)]
         fn load(self, from: &[f32]) -> Self::V {
             let from = &from[..$lanes];
@@ -103,6 +103,16 @@ macro_rules! memory {
         unsafe fn store_ptr(self, v: Self::V, to: *mut f32) {
             // SAFETY: the token; the caller vouches for the memory.
             unsafe { $store(to, v) }
+        }
+        #[inline(always)]
+        unsafe fn stream_ptr(self, v: Self::V, to: *mut f32) {
+            // SAFETY: the token; the caller vouches for the memory and its alignment.
+            unsafe { $stream(to, v) }
+        }
+        #[inline(always)]
+        fn streamed(self) {
+            // SAFETY: the token, which includes SSE.
+            unsafe { _mm_sfence() }
         }
         #[inline(always)]
         unsafe fn transpose8(self, from: [*const f32; 8], to: *mut f32, to_stride: usize) {
@@ -135,7 +145,7 @@ impl Simd for Avx2 {
     const LANES: usize = 8;
     const REGISTERS: usize = 16;
 
-    memory!(8, _mm256_loadu_ps, _mm256_storeu_ps);
+    memory!(8, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_stream_ps);
 
     lanewise! {
         add(a, b) = _mm256_add_ps(a, b);
@@ -330,7 +340,7 @@ impl Simd for Avx512 {
     const LANES: usize = 16;
     const REGISTERS: usize = 32;
 
-    memory!(16, _mm512_loadu_ps, _mm512_storeu_ps);
+    memory!(16, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_stream_ps);
 
     lanewise! {
         add(a, b) = _mm512_add_ps(a, b);

@@ -167,7 +167,8 @@ impl SumFeatures {
 impl Work for SumFeatures {
     fn run(&mut self) {
         let (d, sums) = (self.d.slice(), self.sums.slice_mut());
-        layout::sum_features(self.isa, self.tile, d, sums, self.accumulate);
+        let of = [sums.len(), 0];
+        layout::sum_features(self.isa, self.tile, d, of, sums, self.accumulate);
     }
     fn check(&mut self) -> Result<Accuracy, Mismatch> {
         self.sums.slice_mut().copy_from_slice(&self.before);

@@ -134,9 +134,9 @@ impl Work for Gradient {
         self.total = match self.logits {
             false => {
                 let grad = self.grad.slice_mut();
-                self.loss.gradient(isa, tile, self.p.slice(), y, SCALE, grad)
+                self.loss.gradient(isa, tile, self.p.slice(), y, SCALE, grad).total()
             }
-            true => loss::sigmoid_bce(isa, tile, self.p.slice_mut(), y, SCALE),
+            true => loss::sigmoid_bce(isa, tile, self.p.slice_mut(), y, SCALE).total(),
         };
     }
     fn check(&mut self) -> Result<Accuracy, Mismatch> {
@@ -263,11 +263,15 @@ impl Work for Rows {
             OfRows::Softmax => loss::softmax(isa, tile, z),
             OfRows::SoftmaxSlope => loss::softmax_backward(tile, z, d),
             OfRows::CrossEntropy => {
-                self.total = loss::cross_entropy(tile, z, &self.classes, self.smoothing, SCALE, d);
+                let classes = &self.classes;
+                self.total =
+                    loss::cross_entropy(tile, z, classes, self.smoothing, SCALE, d).total();
             }
             OfRows::Fused => {
+                let classes = &self.classes;
                 self.total =
-                    loss::softmax_cross_entropy(isa, tile, z, &self.classes, self.smoothing, SCALE);
+                    loss::softmax_cross_entropy(isa, tile, z, classes, self.smoothing, SCALE)
+                        .total();
             }
         }
     }

@@ -23,6 +23,8 @@ pub(super) struct Update {
     g: Buffer,
     state: [Buffer; 2],
     step: u64,
+    /// Whether it is an update for other threads.
+    for_others: bool,
 }
 
 impl Update {
@@ -43,7 +45,19 @@ impl Update {
             g: Buffer::new(setting, &g),
             state: [state(kept > 0), state(kept > 1)],
             step: 0,
+            for_others: false,
         }
+    }
+
+    /// All steps from the start.
+    fn steps(&mut self) -> Result<(), Mismatch> {
+        self.step = 0;
+        self.p.slice_mut().copy_from_slice(&self.start);
+        self.state.iter_mut().for_each(|state| state.slice_mut().fill(0.0));
+        for _ in 0..STEPS {
+            self.run();
+        }
+        Mismatch::unless_intact(&[&self.p, &self.g, &self.state[0], &self.state[1]])
     }
 
     fn gradient(g: &Buffer, step: u64, n: usize) -> &[f32] {
@@ -58,16 +72,23 @@ impl Work for Update {
         self.step += 1;
         let [first, second] = &mut self.state;
         let state = [first.slice_mut(), second.slice_mut()];
-        self.optimizer.update(self.isa, self.step, self.p.slice_mut(), gradient, state);
+        let (isa, step, p) = (self.isa, self.step, self.p.slice_mut());
+        match self.for_others {
+            false => self.optimizer.update(isa, step, p, gradient, state),
+            true => self.optimizer.update_for_others(isa, step, p, gradient, state),
+        }
     }
     fn check(&mut self) -> Result<Accuracy, Mismatch> {
-        self.step = 0;
-        self.p.slice_mut().copy_from_slice(&self.start);
-        self.state.iter_mut().for_each(|state| state.slice_mut().fill(0.0));
-        for _ in 0..STEPS {
-            self.run();
+        self.for_others = true;
+        self.steps()?;
+        let for_others = self.p.slice().to_vec();
+        self.for_others = false;
+        self.steps()?;
+        for (i, (&x, &p)) in for_others.iter().zip(self.p.slice()).enumerate() {
+            Mismatch::unless(x.to_bits() == p.to_bits() || x.is_nan() && p.is_nan(), || {
+                format!("parameter {i} is {x:e} for others and {p:e} else")
+            })?;
         }
-        Mismatch::unless_intact(&[&self.p, &self.g, &self.state[0], &self.state[1]])?;
         let n = self.start.len();
         let mut accuracy = Accuracy::default();
         for (i, (&start, &p)) in self.start.iter().zip(self.p.slice()).enumerate() {

@@ -174,7 +174,7 @@ impl Operands {
                 let x = match self.form {
                     Form::Rows => Right::Rows { data: b, stride: self.b_stride },
                     Form::Panels(panel) => Right::Panels { data: b, panel },
-                    Form::Tile => Right::Tile(b, tile),
+                    Form::Tile => Right::Tile { data: b, tile, features: self.inputs, first: 0 },
                 };
                 let mut gemm = Gemm::weight_gradient(tile, widths, a, x, c, start.is_some());
                 gemm.layout = Layout::Rows(c_stride);

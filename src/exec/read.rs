@@ -1,0 +1,120 @@
+//! A tile whose values are only read: its part of the gradient of parameters.
+
+use super::fork::Threads;
+use super::pieces;
+use super::tile::range;
+use crate::plan::{BufferId, Plan, Program};
+use mlpc_kernels::gemm::{Algorithm, Gemm, Left, Right};
+use mlpc_kernels::layout::{Tile, sum_features};
+use std::ops::Range;
+
+/// The operands of a weight gradient, and who computes it: `x` is the tile of x or
+/// its rows in panels, as the algorithm takes it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Product {
+    pub(super) dz: BufferId,
+    pub(super) x: Option<BufferId>,
+    pub(super) algorithm: Algorithm,
+    /// Whether it is added to what is there.
+    pub(super) accumulate: bool,
+}
+
+/// A tile whose values are only read.
+pub(super) struct Read<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) program: &'a Program,
+    pub(super) tile: Tile,
+    pub(super) arena: &'a [f32],
+    /// The thread's own arena, where it is not the shard's.
+    pub(super) own: Option<&'a [f32]>,
+    /// Whether the arena is one panel of the tile with all its buffers behind the
+    /// other, a thread's share each: a buffer is some features of the whole.
+    pub(super) shared: bool,
+}
+
+impl Read<'_> {
+    pub(super) fn width(&self, buffer: BufferId) -> usize {
+        self.program.buffers[buffer].width
+    }
+
+    pub(super) fn get(&self, buffer: BufferId) -> &[f32] {
+        let arena = match self.own {
+            Some(own) if self.program.own.contains(&buffer) => own,
+            _ => self.arena,
+        };
+        &arena[range(self.program, self.tile, buffer)]
+    }
+
+    /// ∂W (+)= dz·xᵀ over the tile, for some rows of W.
+    pub(super) fn weight_gradient(
+        &self,
+        outputs: Range<usize>,
+        product: Product,
+        gradient: &mut [f32],
+    ) {
+        self.product(product, gradient).rows(outputs).run(product.algorithm, self.plan.options.isa);
+    }
+
+    /// The same, on several threads where that pays.
+    pub(super) fn share_weight_gradient(
+        &self,
+        outputs: Range<usize>,
+        product: Product,
+        gradient: &mut [f32],
+        threads: Threads<'_>,
+    ) {
+        let inputs = gradient.len() / outputs.len();
+        let flops = 2.0 * (gradient.len() * self.tile.width) as f64;
+        let [part, parts] = threads.first_half();
+        let rows = (outputs.len() * part).div_ceil(parts);
+        if !pieces::pays(&threads, flops) || rows == outputs.len() {
+            let own = threads.arena();
+            let read = Read { own: own.as_deref().map(|own| &**own), ..*self };
+            return read.weight_gradient(outputs, product, gradient);
+        }
+        let (low, high) = gradient.split_at_mut(rows * inputs);
+        let (low_rows, high_rows) =
+            (outputs.start..outputs.start + rows, outputs.start + rows..outputs.end);
+        threads.join(
+            |threads| self.share_weight_gradient(low_rows, product, low, threads),
+            |threads| self.share_weight_gradient(high_rows, product, high, threads),
+        );
+    }
+
+    /// The whole product.
+    fn product<'b>(&'b self, product: Product, gradient: &'b mut [f32]) -> Gemm<'b> {
+        let Product { dz, x, algorithm, accumulate } = product;
+        let (plan, tile) = (self.plan, self.tile);
+        let x = x.expect("a weight gradient reads x");
+        let shape = [self.width(dz), self.width(x)];
+        let (data, [features, first]) = self.features(x);
+        let right = match algorithm {
+            Algorithm::Dots => Right::Tile { data, tile, features, first },
+            _ if self.shared => Right::Blocks {
+                data: &data[first * tile.panel..],
+                panel: plan.panel,
+                rows: tile.panel,
+                apart: features * tile.panel,
+            },
+            _ => Right::Panels { data, panel: plan.panel },
+        };
+        let (data, [features, first]) = self.features(dz);
+        let gemm = Gemm::weight_gradient(tile, shape, data, right, gradient, accumulate);
+        Gemm { a: Left::Tile { data, tile, features, first }, ..gemm }
+    }
+
+    /// A tile that a buffer's features are a part of: its elements, its features, and
+    /// the first of the buffer's.
+    fn features(&self, buffer: BufferId) -> (&[f32], [usize; 2]) {
+        match self.shared {
+            false => (self.get(buffer), [self.width(buffer), 0]),
+            true => (self.arena, [self.program.arena, self.program.buffers[buffer].offset]),
+        }
+    }
+
+    /// ∂b (+)= Σ dz; padding lanes hold 0.
+    pub(super) fn bias_gradient(&self, dz: BufferId, gradient: &mut [f32], accumulate: bool) {
+        let (data, features) = self.features(dz);
+        sum_features(self.plan.options.isa, self.tile, data, features, gradient, accumulate);
+    }
+}

@@ -1,0 +1,302 @@
+//! A tile whose rows several threads share: each runs forward and backward for a
+//! panel of it, with buffers of its own, and then computes, and updates, a part of
+//! the parameters over all of them. They wait for each other twice a step.
+//!
+//! ```text
+//! thread 0  ── panel 0: load … forward, loss, backward ──┬── its parameters: ∂W, ∂b, update ──
+//! thread 1  ── panel 1: the same for other rows ─────────┴── the other parameters ───────────
+//! ```
+//!
+//! The sums are those of one thread, which has the same rows in the same order: no row
+//! of a product over outputs or inputs knows of others, a sum over rows goes on from
+//! panel to panel, and losses are summed exactly.
+
+use super::Batch;
+use super::fork::Threads;
+use super::levels::Levels;
+use super::read::{Product, Read};
+use super::reduce::Runs;
+use super::tile::{Scratch, TileInput, run_tile};
+use crate::plan::{Plan, Program, Step};
+use mlpc_kernels::gemm::Algorithm;
+use mlpc_kernels::layout::Tile;
+use mlpc_kernels::lines::Lines;
+use mlpc_kernels::loss::LossSum;
+use mlpc_kernels::team::Members;
+use std::ops::Range;
+
+/// The memory of the threads that share a tile.
+#[derive(Debug)]
+pub(super) struct Shares {
+    /// A panel with all its buffers behind the other.
+    arena: Lines,
+    shares: Vec<Share>,
+    /// What each thread computes of the gradient.
+    tasks: Vec<Task>,
+}
+
+/// A panel's memory beside its buffers.
+#[derive(Debug)]
+struct Share {
+    targets: Vec<f32>,
+    classes: Vec<u32>,
+    levels: Levels,
+    loss: LossSum,
+}
+
+impl Shares {
+    /// None.
+    pub(super) fn none() -> Shares {
+        Shares { arena: Lines::zeros(0), shares: Vec::new(), tasks: Vec::new() }
+    }
+
+    /// Memory for batches of up to so many rows on so many threads; none where they
+    /// do not share the rows.
+    pub(super) fn new(plan: &Plan, rows: usize, threads: usize) -> Shares {
+        let (Some(program), Some(tile)) = (&plan.shared, plan.shares(rows, threads)) else {
+            return Shares::none();
+        };
+        let share = |_| Share {
+            targets: vec![0.0; plan.outputs * tile.panel],
+            classes: vec![0; tile.panel],
+            levels: Levels::new(plan, tile.panel, false),
+            loss: LossSum::default(),
+        };
+        Shares {
+            arena: Lines::zeros(program.arena * tile.width),
+            shares: (0..tile.width / tile.panel).map(share).collect(),
+            tasks: tasks(plan, program, tile, threads),
+        }
+    }
+
+    /// Whether there is memory for a tile.
+    pub(super) fn hold(&self, tile: Tile) -> bool {
+        let lanes = self.shares.first().map_or(0, |share| share.classes.len());
+        tile.panel <= lanes && tile.width <= self.shares.len() * tile.panel
+    }
+
+    /// Forward and backward of all panels, without the gradient of parameters.
+    pub(super) fn backward(
+        &mut self,
+        plan: &Plan,
+        parameters: &[f32],
+        batch: Batch<'_>,
+        tile: Tile,
+        scale: f32,
+        members: Members<'_>,
+    ) {
+        let program = plan.shared.as_ref().expect("rows are shared where there is a program");
+        let run = |panel: usize, share: &mut Share, arena: &mut [f32]| {
+            let first = panel * tile.panel;
+            let rows = first..tile.rows.min(first + tile.panel);
+            let tile = Tile::plain(tile.panel, rows.len());
+            let Share { targets, classes, levels, loss } = share;
+            *loss = LossSum::default();
+            let scratch = Scratch { arena, targets, classes, levels, loss };
+            let input = TileInput { batch: &batch, tile, rows, scale, asks: true };
+            run_tile(plan, program, parameters, input, scratch, None, Threads::One);
+        };
+        let panels = tile.width / tile.panel;
+        let arena = &mut self.arena[..program.arena * tile.width];
+        each_share(0, &mut self.shares[..panels], arena, members, &run);
+    }
+
+    /// Their losses' sum.
+    pub(super) fn loss(&self, tile: Tile) -> f64 {
+        let mut sum = LossSum::default();
+        self.shares[..tile.width / tile.panel].iter().for_each(|share| sum.merge(&share.loss));
+        sum.total()
+    }
+
+    /// The gradient of all parameters, and their update where it is asked for.
+    pub(super) fn parameters(
+        &self,
+        plan: &Plan,
+        tile: Tile,
+        runs: Runs<'_>,
+        update: bool,
+        members: Members<'_>,
+    ) {
+        let program = plan.shared.as_ref().expect("rows are shared where there is a program");
+        let arena = &self.arena[..program.arena * tile.width];
+        let read = Read { plan, program, tile, arena, own: None, shared: true };
+        each_task(&self.tasks, runs, members, &|task, runs| {
+            for part in &task.parts {
+                let range = part.range.start - task.range.start..part.range.end - task.range.start;
+                part.compute(&read, &mut runs.gradient[range]);
+            }
+            if update {
+                runs.update(plan, true);
+            }
+        });
+    }
+}
+
+/// Runs every share, on several threads where there are some.
+fn each_share(
+    first: usize,
+    shares: &mut [Share],
+    arena: &mut [f32],
+    members: Members<'_>,
+    run: &(impl Fn(usize, &mut Share, &mut [f32]) + Sync),
+) {
+    if let [share] = shares {
+        return run(first, share, arena);
+    }
+    let middle = first_part(shares.len(), &members);
+    let at = arena.len() / shares.len() * middle;
+    let ((low, high), (low_arena, high_arena)) =
+        (shares.split_at_mut(middle), arena.split_at_mut(at));
+    members.join(
+        |members| each_share(first, low, low_arena, members, run),
+        |members| each_share(first + middle, high, high_arena, members, run),
+    );
+}
+
+/// Runs every task on its run of the flat buffers.
+fn each_task(
+    tasks: &[Task],
+    mut runs: Runs<'_>,
+    members: Members<'_>,
+    run: &(impl Fn(&Task, &mut Runs<'_>) + Sync),
+) {
+    if let [task] = tasks {
+        return run(task, &mut runs);
+    }
+    let (low, high) = tasks.split_at(first_part(tasks.len(), &members));
+    let (low_runs, high_runs) = runs.split(high[0].range.start);
+    members.join(
+        |members| each_task(low, low_runs, members, run),
+        |members| each_task(high, high_runs, members, run),
+    );
+}
+
+/// How many of at least two go to the first half of the members.
+fn first_part(count: usize, members: &Members<'_>) -> usize {
+    (count * members.first_half()).div_ceil(members.count().max(2)).min(count - 1)
+}
+
+/// What a thread computes of the gradient: a run of the flat buffers.
+#[derive(Debug)]
+struct Task {
+    range: Range<usize>,
+    parts: Vec<Part>,
+}
+
+/// Some rows of a weight, or a bias.
+#[derive(Debug, Clone)]
+struct Part {
+    range: Range<usize>,
+    of: Of,
+    /// About how long it takes, its update included, in cycles.
+    cost: f64,
+}
+
+#[derive(Debug, Clone)]
+enum Of {
+    Weight(Product, Range<usize>),
+    Bias(usize),
+}
+
+impl Part {
+    fn compute(&self, read: &Read<'_>, gradient: &mut [f32]) {
+        match &self.of {
+            Of::Weight(product, outputs) => {
+                read.weight_gradient(outputs.clone(), *product, gradient);
+            }
+            Of::Bias(dz) => read.bias_gradient(*dz, gradient, false),
+        }
+    }
+}
+
+/// Parameters of a task at the least.
+const LEAST: usize = 512;
+
+/// What the first thread, which wakes the others and waits for them, does more than
+/// each of them, in cycles.
+const LEAD: f64 = 2500.0;
+
+/// The parameters in as many runs as there are threads, or fewer where they are few,
+/// which take about the same time.
+fn tasks(plan: &Plan, program: &Program, tile: Tile, threads: usize) -> Vec<Task> {
+    let vectors = (tile.rows as f64 / plan.options.isa.lanes() as f64).ceil();
+    let mut parts = Vec::new();
+    for step in &program.steps {
+        let (bias, dz) = match *step {
+            Step::WeightGradient { weight, bias, dz, x, rows, algorithm } => {
+                let product = Product { dz, x: rows.or(x), algorithm, accumulate: false };
+                let outputs = 0..plan.tensors[weight].shape[0];
+                let range = plan.weights[weight].clone();
+                // A multiply-add a cycle; scalar products are added up.
+                let each = match algorithm {
+                    Algorithm::Dots => 1.3 * vectors + 3.0,
+                    _ => 1.15 * vectors,
+                };
+                let cost = range.len() as f64 * (each + UPDATE);
+                parts.push(Part { range, of: Of::Weight(product, outputs), cost });
+                (bias, dz)
+            }
+            Step::BiasGradient { bias, dz } => (Some(bias), dz),
+            _ => continue,
+        };
+        if let Some(bias) = bias {
+            let range = plan.tensors[bias].range.clone();
+            let cost = range.len() as f64 * (2.0 * vectors + 12.0 + UPDATE);
+            parts.push(Part { range, of: Of::Bias(dz), cost });
+        }
+    }
+    parts.sort_by_key(|part| part.range.start);
+
+    let count = threads.min(plan.parameters / LEAST).max(1);
+    let all: f64 = parts.iter().map(|part| part.cost).sum();
+    let share = (all - LEAD) / count as f64;
+    let mut tasks = Vec::with_capacity(count);
+    for number in 0..count {
+        let mut left = if number == 0 { share + LEAD } else { share };
+        let (mut ours, mut others) = (Vec::new(), Vec::new());
+        for part in std::mem::take(&mut parts) {
+            let (low, high) = match number + 1 == count {
+                true => (Some(part), None),
+                false => part.cut(left),
+            };
+            left -= low.as_ref().map_or(0.0, |low: &Part| low.cost);
+            if high.is_some() {
+                left = 0.0;
+            }
+            ours.extend(low);
+            others.extend(high);
+        }
+        parts = others;
+        if let (Some(first), Some(last)) = (ours.first(), ours.last()) {
+            tasks.push(Task { range: first.range.start..last.range.end, parts: ours });
+        }
+    }
+    tasks
+}
+
+/// Cycles of a parameter's update, most of them for the other threads' sake.
+const UPDATE: f64 = 2.5;
+
+impl Part {
+    /// What takes about so long, and the rest.
+    fn cut(self, cost: f64) -> (Option<Part>, Option<Part>) {
+        let share = (cost / self.cost).clamp(0.0, 1.0);
+        let (outputs, inputs) = match &self.of {
+            Of::Weight(_, outputs) => (outputs.len(), self.range.len() / outputs.len()),
+            Of::Bias(_) => (1, self.range.len()),
+        };
+        let first = (share * outputs as f64).round() as usize;
+        let part = |rows: Range<usize>| Part {
+            range: self.range.start + rows.start * inputs..self.range.start + rows.end * inputs,
+            cost: self.cost * rows.len() as f64 / outputs as f64,
+            of: match &self.of {
+                Of::Weight(product, outputs) => {
+                    Of::Weight(*product, outputs.start + rows.start..outputs.start + rows.end)
+                }
+                bias => bias.clone(),
+            },
+        };
+        let some = |rows: Range<usize>| (!rows.is_empty()).then(|| part(rows));
+        (some(0..first), some(first..outputs))
+    }
+}
