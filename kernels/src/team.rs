@@ -148,7 +148,7 @@ const LOOKS: u32 = 2000;
 
 /// How often a caller looks whether a helper is done before it lets other threads
 /// have its CPU: one of them may be the helper.
-const LOOKS_OF_CALLER: u32 = 10_000;
+const LOOKS_OF_CALLER: u32 = 1000;
 
 impl Helper {
     fn new() -> std::io::Result<Helper> {

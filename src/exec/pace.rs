@@ -3,9 +3,9 @@
 //!
 //! The plan knows how much work a step is, not what its threads cost: between
 //! cores that share no cache, or beside a busy neighbour, two threads can take
-//! longer than one. The result is the same bits either way, so that now and then two
+//! longer than one. The result is the same bits either way, so that now and then some
 //! steps go the other way and are timed: where the ordinary way is the faster one,
-//! that takes a fiftieth of the time.
+//! that takes a hundredth of the time.
 
 use std::time::Duration;
 
@@ -18,10 +18,12 @@ const MOST_RESTS: u32 = 4;
 /// Rounds of a trial that changes the way.
 const ROUNDS: u32 = 3;
 
-/// Steps of a round: the ordinary way, twice the other, the ordinary. The first
-/// one that follows another way finds what it reads in the caches of other cores,
-/// and is not timed.
-const ROUND: u32 = 4;
+/// Steps of a way before the one that is timed: threads have to wake, and the first
+/// step that follows another way finds what it reads in the caches of other cores.
+const WARM: u32 = 4;
+
+/// Steps of a round: the ordinary way, then the other.
+const ROUND: u32 = 2 * (WARM + 1);
 
 /// How steps are run, and when the other way is tried.
 #[derive(Debug, Clone)]
@@ -45,10 +47,10 @@ pub(super) struct Way {
 }
 
 impl Pace {
-    /// On all threads, until a first trial, which comes at once: there may be more
-    /// threads than cores.
+    /// On all threads until a first trial: an operating system takes some milliseconds
+    /// to give threads that were asleep CPUs of their own.
     pub(super) fn new() -> Pace {
-        Pace { rested: u32::MAX, ..Pace::rested(true, 1) }
+        Pace::rested(true, 1)
     }
 
     fn rested(parallel: bool, rests: u32) -> Pace {
@@ -60,19 +62,16 @@ impl Pace {
         let idle = if self.parallel { threads as u32 } else { 1 };
         self.rested = self.rested.saturating_add(1);
         let timed = self.rested > REST * self.rests * idle;
-        let other = timed && matches!(self.done % ROUND, 1 | 2);
+        let other = timed && self.done % ROUND > WARM;
         Way { parallel: self.parallel != other, timed }
     }
 
     /// A timed step has taken so long.
     pub(super) fn took(&mut self, time: Duration) {
-        let way = match self.done % ROUND {
-            0 => Some(0),
-            2 => Some(1),
-            _ => None,
-        };
-        if let Some(way) = way {
-            self.best[way] = time.min(self.best[way]);
+        let (way, step) = (self.done % ROUND / (WARM + 1), self.done % (WARM + 1));
+        if step == WARM {
+            let best = &mut self.best[way as usize];
+            *best = time.min(*best);
         }
         self.done += 1;
         if !self.done.is_multiple_of(ROUND) {
@@ -125,6 +124,8 @@ mod tests {
     #[test]
     fn threads_that_cost_are_left_and_taken_up_again() {
         let mut pace = Pace::new();
+        let parallel = run(&mut pace, 1_000, [140, 100]);
+        assert!(parallel < 300, "{parallel}");
         let parallel = run(&mut pace, 10_000, [140, 100]);
         assert!(parallel < 300, "{parallel}");
         let parallel = run(&mut pace, 10_000, [60, 100]);
