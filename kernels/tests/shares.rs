@@ -132,24 +132,36 @@ fn sums_over_shares_are_those_over_the_tile() {
     }
 }
 
+/// A product of 2 outputs and 2 inputs over 64 rows in panels of so many, with blocks
+/// of 32 rows of x that lie so far apart.
+fn product_of_blocks(x: &[f32], panel: usize, apart: usize, algorithm: Algorithm) -> [f32; 4] {
+    let tile = Tile { width: 64, rows: 64, panel };
+    let (dz, mut gradient) = (noise(5, 128), [0.0; 4]);
+    let blocks = Right::Blocks { data: x, panel: 16, rows: 32, apart };
+    Gemm::weight_gradient(tile, [2, 2], &dz, blocks, &mut gradient, false)
+        .run(algorithm, Isa::best());
+    gradient
+}
+
+#[test]
+fn blocks_may_be_one_and_the_same() {
+    // No more elements than the one has.
+    let x = noise(6, 64);
+    let exact = product_of_blocks(&x, 32, 0, Algorithm::Naive);
+    let computed = product_of_blocks(&x, 32, 0, Algorithm::Tiled);
+    assert!(computed.iter().zip(&exact).all(|(x, y)| (x - y).abs() <= 66.0 * f32::EPSILON));
+}
+
 #[test]
 #[should_panic(expected = "B is short")]
 fn a_short_last_block_is_refused() {
-    let tile = Tile { width: 64, rows: 64, panel: 32 };
-    let (dz, rows, mut gradient) = ([0.0; 128], [0.0; 191], [0.0; 4]);
-    let blocks = Right::Blocks { data: &rows, panel: 16, rows: 32, apart: 128 };
-    Gemm::weight_gradient(tile, [2, 2], &dz, blocks, &mut gradient, false)
-        .run(Algorithm::Tiled, Isa::best());
+    product_of_blocks(&[0.0; 191], 32, 128, Algorithm::Tiled);
 }
 
 #[test]
 #[should_panic(expected = "does not take such operands")]
 fn blocks_of_other_panels_are_refused() {
-    let tile = Tile { width: 64, rows: 64, panel: 64 };
-    let (dz, rows, mut gradient) = ([0.0; 128], [0.0; 192], [0.0; 4]);
-    let blocks = Right::Blocks { data: &rows, panel: 16, rows: 32, apart: 128 };
-    Gemm::weight_gradient(tile, [2, 2], &dz, blocks, &mut gradient, false)
-        .run(Algorithm::Tiled, Isa::best());
+    product_of_blocks(&[0.0; 192], 64, 128, Algorithm::Tiled);
 }
 
 #[test]

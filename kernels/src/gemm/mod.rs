@@ -484,9 +484,9 @@ struct InRows<'a> {
     data: &'a [f32],
     /// How a block of its rows lies.
     layout: Layout,
-    /// Rows of a block, and from one block to the next.
+    /// Rows of a block, and from one block to the next, where there are several.
     rows: usize,
-    apart: usize,
+    apart: Option<usize>,
 }
 
 impl<'a> Right<'a> {
@@ -494,10 +494,10 @@ impl<'a> Right<'a> {
     #[inline(always)]
     fn in_rows(self, k: usize) -> Option<InRows<'a>> {
         let (data, layout, rows, apart) = match self {
-            Right::Rows { data, stride } => (data, Layout::Rows(stride), k, 0),
-            Right::Panels { data, panel } => (data, Layout::Panels(panel), k, 0),
+            Right::Rows { data, stride } => (data, Layout::Rows(stride), k, None),
+            Right::Panels { data, panel } => (data, Layout::Panels(panel), k, None),
             Right::Blocks { data, panel, rows, apart } => {
-                (data, Layout::Panels(panel), rows, apart)
+                (data, Layout::Panels(panel), rows, Some(apart))
             }
             Right::Tile { .. } => return None,
         };

@@ -14,8 +14,8 @@
 //! ```
 //!
 //! A block of columns is a panel of B where B lies in panels: then its rows
-//! follow each other and one stream of memory feeds the loop. Where B lies in blocks
-//! of rows, each is as long as a run of A's columns, behind which the next begins. The rows of a
+//! follow each other and one stream of memory feeds the loop. Where B lies in
+//! blocks of rows, each is as long as a run of A's columns. The rows of a
 //! register tile are written out by a macro: a loop over an array of 16 and
 //! more accumulators is no longer unrolled by the compiler and spills them,
 //! which costs a factor of three.
@@ -176,8 +176,8 @@ impl Op for Tiled<'_, '_> {
                 let start = if part > 0 { Start::C } else { start };
                 let end = if last == k { end } else { End::Sum };
                 let (b_block, b_first) = match apart {
-                    0 => (0, first),
-                    apart => (first / b_rows * apart, first % b_rows),
+                    None => (0, first),
+                    Some(apart) => (first / b_rows * apart, first % b_rows),
                 };
                 let source = match a {
                     Left::Strided { data, row_stride, column_stride } => Source {
@@ -248,10 +248,7 @@ impl Op for Tiled<'_, '_> {
                             b: b.as_ptr().wrapping_add(b_start + b_first * b_stride + b_block),
                             b_stride,
                             b_step,
-                            b_jump: match apart {
-                                0 => 0,
-                                apart => apart.wrapping_sub(b_rows * b_stride),
-                            },
+                            b_jump: apart.map_or(0, |apart| apart.wrapping_sub(b_rows * b_stride)),
                             c: c.wrapping_add(c_start + (top + row) * c_stride),
                             c_stride,
                             c_step,
