@@ -254,7 +254,7 @@ impl Op for Memory {
             let loaded = unsafe { s.load_ptr(to.as_ptr().add(start)) };
             assert_eq!(s.sum(s.sub(loaded, ramp)), 0.0);
         }
-        // Past the caches, from an address that is a multiple of every vector's bytes.
+        // Past the caches, from an address that is a multiple of every register's bytes.
         let mut lines = Lines::zeros(S::LANES + 1);
         lines.fill(CANARY);
         // SAFETY: the memory has LANES elements and begins at a line.

@@ -82,6 +82,12 @@ impl Threads<'_> {
         }
     }
 
+    /// How many of so many, two at the least, the first of two closures gets.
+    pub(super) fn first_part(&self, count: usize) -> usize {
+        let [part, parts] = self.first_half();
+        (count * part).div_ceil(parts).min(count - 1)
+    }
+
     /// Runs both closures, at the same time where there are threads for it.
     pub(super) fn join(
         self,

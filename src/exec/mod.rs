@@ -32,6 +32,7 @@ use mlpc_kernels::gemm::Algorithm;
 use mlpc_kernels::layout::Tile;
 use mlpc_kernels::lines::Lines;
 use mlpc_kernels::loss::LossSum;
+use mlpc_kernels::optim::Readers;
 use mlpc_kernels::small::MOST_ROWS;
 use mlpc_kernels::team::Team;
 use pace::Pace;
@@ -331,8 +332,11 @@ impl Executor {
 
     /// The tile of a batch whose rows threads share, where they do.
     fn shares_of(&self, batch: Batch<'_>, parallel: bool) -> Option<Tile> {
-        let tile = self.plan.shares(batch.rows.len(), self.threads).filter(|_| parallel);
-        tile.filter(|tile| self.shares.hold(*tile))
+        if !parallel {
+            return None;
+        }
+        let tile = self.plan.shares(batch.rows.len(), self.threads)?;
+        self.shares.hold(tile).then_some(tile)
     }
 
     /// Computes the gradient, and updates where that is asked for, on a team whose
@@ -341,13 +345,13 @@ impl Executor {
         let (_, terms) = self.split(of.parameters(), batch);
         let Executor { plan, shards, shares, team, .. } = self;
         let scale = (1.0 / terms) as f32;
-        shares.backward(plan, of.parameters(), batch, tile, scale, team.all());
+        shares.backward(plan, of.parameters(), batch, tile, scale, Threads::Team(team.all(), &[]));
         let gradient = &mut shards[0].gradient;
         let (runs, update) = match of {
             Of::Step(state) => (Runs::new(plan, gradient, state), true),
             Of::Gradient(_) => (Runs::of_gradient(gradient), false),
         };
-        shares.parameters(plan, tile, runs, update, team.all());
+        shares.parameters(plan, tile, runs, update, Threads::Team(team.all(), &[]));
         shares.loss(tile) / terms
     }
 
@@ -417,7 +421,7 @@ impl Executor {
                     });
                     run_part(plan, &parts[index], tiles, runs.gradient, first > 0);
                     if update {
-                        runs.update(plan, false);
+                        runs.update(plan, Readers::Same);
                     }
                 },
             );
@@ -528,8 +532,7 @@ fn each_from(
     if let [shard] = shards {
         return run(number, shard, threads);
     }
-    let [part, parts] = threads.first_half();
-    let first = (shards.len() * part).div_ceil(parts).min(shards.len() - 1);
+    let first = threads.first_part(shards.len());
     let (low, high) = shards.split_at_mut(first);
     threads.join(
         |threads| each_from(number, low, threads, run),

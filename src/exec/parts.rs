@@ -3,8 +3,9 @@
 
 use super::levels::{Levels, rows_of_part};
 use super::read::{Product, Read};
-use crate::plan::{LARGE_LAYER, Plan, Step};
+use crate::plan::{LARGE_LAYER, Plan, Program, Step};
 use mlpc_kernels::gather;
+use mlpc_kernels::gemm::Algorithm;
 use std::ops::Range;
 
 /// A run of the flat buffers whose gradient is computed together: some rows
@@ -29,6 +30,67 @@ enum Of {
     Table(usize),
 }
 
+impl Part {
+    /// Who computes it, where it is of a weight.
+    pub(super) fn algorithm(&self, program: &Program) -> Option<Algorithm> {
+        match (&self.of, &program.steps[self.step]) {
+            (Of::Weight(_), Step::WeightGradient { algorithm, .. }) => Some(*algorithm),
+            _ => None,
+        }
+    }
+
+    /// In how many rows it may be cut.
+    pub(super) fn rows(&self) -> usize {
+        match &self.of {
+            Of::Weight(rows) => rows.len(),
+            Of::Bias | Of::Table(_) => 1,
+        }
+    }
+
+    /// Some of its rows.
+    pub(super) fn some(&self, rows: Range<usize>) -> Part {
+        let columns = self.range.len() / self.rows();
+        let start = self.range.start;
+        Part {
+            range: start + rows.start * columns..start + rows.end * columns,
+            step: self.step,
+            of: match &self.of {
+                Of::Weight(of) => Of::Weight(of.start + rows.start..of.start + rows.end),
+                of => of.clone(),
+            },
+        }
+    }
+
+    /// Computes its gradient over a tile. It is added to what is there, or not.
+    pub(super) fn compute(
+        &self,
+        tile: &Read<'_>,
+        levels: &Levels,
+        gradient: &mut [f32],
+        accumulate: bool,
+    ) {
+        let plan = tile.plan;
+        match (&tile.program.steps[self.step], &self.of) {
+            (&Step::WeightGradient { dz, x, rows, algorithm, .. }, Of::Weight(outputs)) => {
+                let product = Product { dz, x: rows.or(x), algorithm, accumulate };
+                tile.weight_gradient(outputs.clone(), product, gradient);
+            }
+            (&Step::WeightGradient { dz, .. } | &Step::BiasGradient { dz, .. }, Of::Bias) => {
+                tile.bias_gradient(dz, gradient, accumulate);
+            }
+            (&Step::Scatter { table, rows, first, .. }, &Of::Table(number)) => {
+                if !accumulate {
+                    gradient.fill(0.0);
+                }
+                let (width, stride) = (plan.tables[table].width, tile.width(rows));
+                let (rows, pairs) = (&tile.get(rows)[first..], levels.part(table, number));
+                gather::scatter(plan.options.isa, width, rows, stride, pairs, gradient);
+            }
+            (step, _) => unreachable!("not a step of parameters: {step:?}"),
+        }
+    }
+}
+
 /// Parameters of a part at the most, where its rows are not longer: its gradient
 /// and state fit the cache between computing and using them.
 const PART: usize = 6 * 1024;
@@ -37,52 +99,61 @@ const PART: usize = 6 * 1024;
 /// not matter.
 const FEW_PARTS: usize = 16;
 
-/// The parts of a plan's flat buffers, in order.
-pub(super) fn parts_of(plan: &Plan) -> Vec<Part> {
+/// The weights and the biases of a program, a part each, in order.
+pub(super) fn whole_parts(plan: &Plan, program: &Program) -> Vec<Part> {
     let mut parts = Vec::new();
-    for (at, step) in plan.train.steps.iter().enumerate() {
-        let (weight, bias) = match *step {
+    for (step, of) in program.steps.iter().enumerate() {
+        let (weight, bias) = match *of {
             Step::WeightGradient { weight, bias, .. } => (Some(weight), bias),
             Step::BiasGradient { bias, .. } => (None, Some(bias)),
-            Step::Scatter { table, .. } => {
-                let table = &plan.tables[table];
-                let width = rows_of_part(table) * table.width;
-                for (number, start) in table.range.clone().step_by(width).enumerate() {
-                    let range = start..table.range.end.min(start + width);
-                    parts.push(Part { range, step: at, of: Of::Table(number) });
-                }
-                continue;
-            }
             _ => continue,
         };
         if let Some(weight) = weight
             && !plan.weights[weight].is_empty()
         {
-            let whole = &plan.weights[weight];
-            let outputs = plan.tensors[weight].shape[0];
-            let inputs = whole.len() / outputs;
-            // Whole register tiles, of 12 rows at the most; two of them where
-            // x, which every part reads, comes from beyond the second-level
-            // cache.
-            let least = if whole.len() > LARGE_LAYER { 2 } else { 1 };
-            let most = (PART / inputs / 12).max(least) * 12;
-            let mut push = |rows: Range<usize>| {
-                let range = whole.start + rows.start * inputs..whole.start + rows.end * inputs;
-                parts.push(Part { range, step: at, of: Of::Weight(rows) });
-            };
-            // Where parts are few, none crosses the middle: halves of the threads
-            // have the same to do.
-            let middle = match outputs.div_ceil(most) {
-                2..FEW_PARTS => (outputs / 2).next_multiple_of(6).min(outputs),
-                _ => outputs,
-            };
-            for half in [0..middle, middle..outputs] {
-                let starts = half.clone().step_by(most);
-                starts.for_each(|first| push(first..half.end.min(first + most)));
-            }
+            let rows = 0..plan.tensors[weight].shape[0];
+            parts.push(Part { range: plan.weights[weight].clone(), step, of: Of::Weight(rows) });
         }
         if let Some(bias) = bias {
-            parts.push(Part { range: plan.tensors[bias].range.clone(), step: at, of: Of::Bias });
+            parts.push(Part { range: plan.tensors[bias].range.clone(), step, of: Of::Bias });
+        }
+    }
+    parts.sort_by_key(|part| part.range.start);
+    parts
+}
+
+/// The parts of a plan's flat buffers, in order.
+pub(super) fn parts_of(plan: &Plan) -> Vec<Part> {
+    let mut parts = Vec::new();
+    for (step, of) in plan.train.steps.iter().enumerate() {
+        let Step::Scatter { table, .. } = *of else { continue };
+        let table = &plan.tables[table];
+        let width = rows_of_part(table) * table.width;
+        for (number, start) in table.range.clone().step_by(width).enumerate() {
+            let range = start..table.range.end.min(start + width);
+            parts.push(Part { range, step, of: Of::Table(number) });
+        }
+    }
+    for whole in whole_parts(plan, &plan.train) {
+        if whole.of == Of::Bias {
+            parts.push(whole);
+            continue;
+        }
+        let outputs = whole.rows();
+        // Whole register tiles, of 12 rows at the most; two of them where
+        // x, which every part reads, comes from beyond the second-level
+        // cache.
+        let least = if whole.range.len() > LARGE_LAYER { 2 } else { 1 };
+        let most = (PART / (whole.range.len() / outputs) / 12).max(least) * 12;
+        // Where parts are few, none crosses the middle: halves of the threads
+        // have the same to do.
+        let middle = match outputs.div_ceil(most) {
+            2..FEW_PARTS => (outputs / 2).next_multiple_of(6).min(outputs),
+            _ => outputs,
+        };
+        for half in [0..middle, middle..outputs] {
+            let starts = half.clone().step_by(most);
+            parts.extend(starts.map(|first| whole.some(first..half.end.min(first + most))));
         }
     }
     parts.sort_by_key(|part| part.range.start);
@@ -110,25 +181,8 @@ pub(super) fn run_part<'a>(
 ) {
     for Done { rows, arena, levels, own } in tiles {
         let (program, tile) = (&plan.train, plan.tile(rows));
-        let work = Read { plan, program, tile, arena, own, shared: false };
-        match (&plan.train.steps[part.step], &part.of) {
-            (&Step::WeightGradient { dz, x, rows, algorithm, .. }, Of::Weight(outputs)) => {
-                let product = Product { dz, x: rows.or(x), algorithm, accumulate };
-                work.weight_gradient(outputs.clone(), product, gradient);
-            }
-            (&Step::WeightGradient { dz, .. } | &Step::BiasGradient { dz, .. }, Of::Bias) => {
-                work.bias_gradient(dz, gradient, accumulate);
-            }
-            (&Step::Scatter { table, rows, first, .. }, &Of::Table(number)) => {
-                if !accumulate {
-                    gradient.fill(0.0);
-                }
-                let (width, stride) = (plan.tables[table].width, work.width(rows));
-                let (rows, pairs) = (&work.get(rows)[first..], levels.part(table, number));
-                gather::scatter(plan.options.isa, width, rows, stride, pairs, gradient);
-            }
-            (step, _) => unreachable!("not a step of parameters: {step:?}"),
-        }
+        let tile = Read { plan, program, tile, arena, own, shared: false };
+        part.compute(&tile, levels, gradient, accumulate);
         accumulate = true;
     }
 }

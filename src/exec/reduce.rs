@@ -4,6 +4,7 @@
 use super::fork::Threads;
 use super::{Shard, State};
 use crate::plan::Plan;
+use mlpc_kernels::optim::Readers;
 use std::ops::Range;
 
 /// Parameters of a part of the work: the update of one part fits the cache.
@@ -24,8 +25,8 @@ pub(super) fn update(shards: &mut [Shard], threads: Threads<'_>, plan: &Plan, st
     let (first, others) = shards.split_first_mut().expect("a plan has at least one shard");
     let runs = Runs::new(plan, &mut first.gradient, state);
     // Threads of a team read next what others have written.
-    let for_others = threads.are_team();
-    chunks(runs, others, threads, &|runs| runs.update(plan, for_others));
+    let readers = if threads.are_team() { Readers::Others } else { Readers::Same };
+    chunks(runs, others, threads, &|runs| runs.update(plan, readers));
 }
 
 /// Adds up, chunk by chunk, and calls `then` with each.
@@ -78,15 +79,11 @@ impl<'a> Runs<'a> {
         Runs { gradient, parameters: &mut [], m: &mut [], v: &mut [], start: 0, step: 0 }
     }
 
-    /// The optimizer's step over the run; `for_others` where other threads have read
-    /// the parameters and will read the new ones.
-    pub(super) fn update(&mut self, plan: &Plan, for_others: bool) {
-        let (optimizer, isa, step) = (plan.optimizer, plan.options.isa, self.step);
+    /// The optimizer's step over the run.
+    pub(super) fn update(&mut self, plan: &Plan, readers: Readers) {
         let state = [&mut *self.m, &mut *self.v];
-        match for_others {
-            false => optimizer.update(isa, step, self.parameters, self.gradient, state),
-            true => optimizer.update_for_others(isa, step, self.parameters, self.gradient, state),
-        }
+        let (isa, parameters) = (plan.options.isa, &mut *self.parameters);
+        plan.optimizer.update(isa, self.step, parameters, self.gradient, state, readers);
     }
 
     /// Cuts the run into parts, the `index`-th of which ends at `end(index)`,

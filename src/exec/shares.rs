@@ -14,15 +14,16 @@
 use super::Batch;
 use super::fork::Threads;
 use super::levels::Levels;
-use super::read::{Product, Read};
+use super::parts::{Part, whole_parts};
+use super::read::Read;
 use super::reduce::Runs;
 use super::tile::{Scratch, TileInput, run_tile};
-use crate::plan::{Plan, Program, Step};
+use crate::plan::{Plan, Program};
 use mlpc_kernels::gemm::Algorithm;
 use mlpc_kernels::layout::Tile;
 use mlpc_kernels::lines::Lines;
 use mlpc_kernels::loss::LossSum;
-use mlpc_kernels::team::Members;
+use mlpc_kernels::optim::Readers;
 use std::ops::Range;
 
 /// The memory of the threads that share a tile.
@@ -83,7 +84,7 @@ impl Shares {
         batch: Batch<'_>,
         tile: Tile,
         scale: f32,
-        members: Members<'_>,
+        threads: Threads<'_>,
     ) {
         let program = plan.shared.as_ref().expect("rows are shared where there is a program");
         let run = |panel: usize, share: &mut Share, arena: &mut [f32]| {
@@ -98,7 +99,7 @@ impl Shares {
         };
         let panels = tile.width / tile.panel;
         let arena = &mut self.arena[..program.arena * tile.width];
-        each_share(0, &mut self.shares[..panels], arena, members, &run);
+        each_share(0, &mut self.shares[..panels], arena, threads, &run);
     }
 
     /// Their losses' sum.
@@ -115,18 +116,18 @@ impl Shares {
         tile: Tile,
         runs: Runs<'_>,
         update: bool,
-        members: Members<'_>,
+        threads: Threads<'_>,
     ) {
         let program = plan.shared.as_ref().expect("rows are shared where there is a program");
         let arena = &self.arena[..program.arena * tile.width];
         let read = Read { plan, program, tile, arena, own: None, shared: true };
-        each_task(&self.tasks, runs, members, &|task, runs| {
+        each_task(&self.tasks, runs, threads, &|task, runs| {
             for part in &task.parts {
                 let range = part.range.start - task.range.start..part.range.end - task.range.start;
-                part.compute(&read, &mut runs.gradient[range]);
+                part.compute(&read, &self.shares[0].levels, &mut runs.gradient[range], false);
             }
             if update {
-                runs.update(plan, true);
+                runs.update(plan, Readers::Others);
             }
         });
     }
@@ -137,19 +138,19 @@ fn each_share(
     first: usize,
     shares: &mut [Share],
     arena: &mut [f32],
-    members: Members<'_>,
+    threads: Threads<'_>,
     run: &(impl Fn(usize, &mut Share, &mut [f32]) + Sync),
 ) {
     if let [share] = shares {
         return run(first, share, arena);
     }
-    let middle = first_part(shares.len(), &members);
+    let middle = threads.first_part(shares.len());
     let at = arena.len() / shares.len() * middle;
     let ((low, high), (low_arena, high_arena)) =
         (shares.split_at_mut(middle), arena.split_at_mut(at));
-    members.join(
-        |members| each_share(first, low, low_arena, members, run),
-        |members| each_share(first + middle, high, high_arena, members, run),
+    threads.join(
+        |threads| each_share(first, low, low_arena, threads, run),
+        |threads| each_share(first + middle, high, high_arena, threads, run),
     );
 }
 
@@ -157,23 +158,18 @@ fn each_share(
 fn each_task(
     tasks: &[Task],
     mut runs: Runs<'_>,
-    members: Members<'_>,
+    threads: Threads<'_>,
     run: &(impl Fn(&Task, &mut Runs<'_>) + Sync),
 ) {
     if let [task] = tasks {
         return run(task, &mut runs);
     }
-    let (low, high) = tasks.split_at(first_part(tasks.len(), &members));
+    let (low, high) = tasks.split_at(threads.first_part(tasks.len()));
     let (low_runs, high_runs) = runs.split(high[0].range.start);
-    members.join(
-        |members| each_task(low, low_runs, members, run),
-        |members| each_task(high, high_runs, members, run),
+    threads.join(
+        |threads| each_task(low, low_runs, threads, run),
+        |threads| each_task(high, high_runs, threads, run),
     );
-}
-
-/// How many of at least two go to the first half of the members.
-fn first_part(count: usize, members: &Members<'_>) -> usize {
-    (count * members.first_half()).div_ceil(members.count().max(2)).min(count - 1)
 }
 
 /// What a thread computes of the gradient: a run of the flat buffers.
@@ -183,34 +179,11 @@ struct Task {
     parts: Vec<Part>,
 }
 
-/// Some rows of a weight, or a bias.
-#[derive(Debug, Clone)]
-struct Part {
-    range: Range<usize>,
-    of: Of,
-    /// About how long it takes, its update included, in cycles.
-    cost: f64,
-}
-
-#[derive(Debug, Clone)]
-enum Of {
-    Weight(Product, Range<usize>),
-    Bias(usize),
-}
-
-impl Part {
-    fn compute(&self, read: &Read<'_>, gradient: &mut [f32]) {
-        match &self.of {
-            Of::Weight(product, outputs) => {
-                read.weight_gradient(outputs.clone(), *product, gradient);
-            }
-            Of::Bias(dz) => read.bias_gradient(*dz, gradient, false),
-        }
-    }
-}
-
 /// Parameters of a task at the least.
 const LEAST: usize = 512;
+
+/// Cycles of a parameter's update, most of them for the other threads' sake.
+const UPDATE: f64 = 2.5;
 
 /// What the first thread, which wakes the others and waits for them, does more than
 /// each of them, in cycles.
@@ -220,51 +193,35 @@ const LEAD: f64 = 2500.0;
 /// which take about the same time.
 fn tasks(plan: &Plan, program: &Program, tile: Tile, threads: usize) -> Vec<Task> {
     let vectors = (tile.rows as f64 / plan.options.isa.lanes() as f64).ceil();
-    let mut parts = Vec::new();
-    for step in &program.steps {
-        let (bias, dz) = match *step {
-            Step::WeightGradient { weight, bias, dz, x, rows, algorithm } => {
-                let product = Product { dz, x: rows.or(x), algorithm, accumulate: false };
-                let outputs = 0..plan.tensors[weight].shape[0];
-                let range = plan.weights[weight].clone();
-                // A multiply-add a cycle; scalar products are added up.
-                let each = match algorithm {
-                    Algorithm::Dots => 1.3 * vectors + 3.0,
-                    _ => 1.15 * vectors,
-                };
-                let cost = range.len() as f64 * (each + UPDATE);
-                parts.push(Part { range, of: Of::Weight(product, outputs), cost });
-                (bias, dz)
-            }
-            Step::BiasGradient { bias, dz } => (Some(bias), dz),
-            _ => continue,
+    // Cycles of a part, its update included: a multiply-add takes one, and scalar
+    // products and biases are added up.
+    let cost = |part: &Part| {
+        let each = match part.algorithm(program) {
+            Some(Algorithm::Dots) => 1.3 * vectors + 3.0,
+            Some(_) => 1.15 * vectors,
+            None => 2.0 * vectors + 12.0,
         };
-        if let Some(bias) = bias {
-            let range = plan.tensors[bias].range.clone();
-            let cost = range.len() as f64 * (2.0 * vectors + 12.0 + UPDATE);
-            parts.push(Part { range, of: Of::Bias(dz), cost });
-        }
-    }
-    parts.sort_by_key(|part| part.range.start);
-
+        part.range.len() as f64 * (each + UPDATE)
+    };
+    let mut parts = whole_parts(plan, program);
     let count = threads.min(plan.parameters / LEAST).max(1);
-    let all: f64 = parts.iter().map(|part| part.cost).sum();
-    let share = (all - LEAD) / count as f64;
+    let share = (parts.iter().map(cost).sum::<f64>() - LEAD) / count as f64;
     let mut tasks = Vec::with_capacity(count);
     for number in 0..count {
         let mut left = if number == 0 { share + LEAD } else { share };
         let (mut ours, mut others) = (Vec::new(), Vec::new());
-        for part in std::mem::take(&mut parts) {
-            let (low, high) = match number + 1 == count {
-                true => (Some(part), None),
-                false => part.cut(left),
+        for part in parts {
+            let rows = match others.is_empty() {
+                _ if number + 1 == count => part.rows(),
+                true => {
+                    ((left / cost(&part)).clamp(0.0, 1.0) * part.rows() as f64).round() as usize
+                }
+                false => 0,
             };
-            left -= low.as_ref().map_or(0.0, |low: &Part| low.cost);
-            if high.is_some() {
-                left = 0.0;
+            for (some, to) in [(0..rows, &mut ours), (rows..part.rows(), &mut others)] {
+                to.extend((!some.is_empty()).then(|| part.some(some)));
             }
-            ours.extend(low);
-            others.extend(high);
+            left -= cost(&part);
         }
         parts = others;
         if let (Some(first), Some(last)) = (ours.first(), ours.last()) {
@@ -272,31 +229,4 @@ fn tasks(plan: &Plan, program: &Program, tile: Tile, threads: usize) -> Vec<Task
         }
     }
     tasks
-}
-
-/// Cycles of a parameter's update, most of them for the other threads' sake.
-const UPDATE: f64 = 2.5;
-
-impl Part {
-    /// What takes about so long, and the rest.
-    fn cut(self, cost: f64) -> (Option<Part>, Option<Part>) {
-        let share = (cost / self.cost).clamp(0.0, 1.0);
-        let (outputs, inputs) = match &self.of {
-            Of::Weight(_, outputs) => (outputs.len(), self.range.len() / outputs.len()),
-            Of::Bias(_) => (1, self.range.len()),
-        };
-        let first = (share * outputs as f64).round() as usize;
-        let part = |rows: Range<usize>| Part {
-            range: self.range.start + rows.start * inputs..self.range.start + rows.end * inputs,
-            cost: self.cost * rows.len() as f64 / outputs as f64,
-            of: match &self.of {
-                Of::Weight(product, outputs) => {
-                    Of::Weight(*product, outputs.start + rows.start..outputs.start + rows.end)
-                }
-                bias => bias.clone(),
-            },
-        };
-        let some = |rows: Range<usize>| (!rows.is_empty()).then(|| part(rows));
-        (some(0..first), some(first..outputs))
-    }
 }

@@ -3,6 +3,7 @@
 use super::{Batch, Executor, Rows, State, Targets};
 use crate::plan::Plan;
 use mlpc_kernels::layout::{self, Pick};
+use mlpc_kernels::optim::Readers;
 use mlpc_kernels::small::{self, Net};
 
 impl Executor {
@@ -27,7 +28,14 @@ impl Executor {
         // What the optimizer does not keep is empty.
         let (n, kept) = (plan.parameters, plan.optimizer.state());
         let (first, second) = state.optimizer.split_at_mut(n * kept.min(1));
-        plan.optimizer.update(isa, state.step, &mut state.parameters, gradient, [first, second]);
+        plan.optimizer.update(
+            isa,
+            state.step,
+            &mut state.parameters,
+            gradient,
+            [first, second],
+            Readers::Same,
+        );
         Some(loss / terms)
     }
 }

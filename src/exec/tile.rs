@@ -70,8 +70,8 @@ struct Work<'a> {
 }
 
 /// Runs training's steps for one tile, on several threads where they are given.
-/// Without a gradient the steps that compute it are
-/// left for [`run_part`](super::parts::run_part), but for what prepares them, and
+/// Without a gradient the steps that compute it are left for
+/// [`Part::compute`](super::parts::Part::compute), but for what prepares them, and
 /// levels are sorted for it.
 pub(super) fn run_tile(
     plan: &Plan,

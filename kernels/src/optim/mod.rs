@@ -11,7 +11,7 @@ mod rmsprop;
 mod sgd;
 
 use crate::hyper::{Hyper, Range, Values, defaults};
-use crate::simd::{Host, Isa, Op, Simd, Vectors, each_vector};
+use crate::simd::{Isa, Op, Simd, Vectors, each_vector};
 use std::marker::PhantomData;
 
 /// Scalars of one step, made once by [`OptimOp::coefficients`].
@@ -103,41 +103,18 @@ macro_rules! optimizers {
                 parameters: &mut [f32],
                 gradient: &[f32],
                 state: [&mut [f32]; 2],
-            ) {
-                self.update_on::<false>(isa, step, parameters, gradient, state);
-            }
-
-            /// The same where other threads have read the parameters and will read the
-            /// new ones: see [`Simd::stream_ptr`].
-            ///
-            /// # Panics
-            /// As [`Optimizer::update`].
-            pub fn update_for_others(
-                &self,
-                isa: Isa,
-                step: u64,
-                parameters: &mut [f32],
-                gradient: &[f32],
-                state: [&mut [f32]; 2],
-            ) {
-                self.update_on::<true>(isa, step, parameters, gradient, state);
-            }
-
-            #[inline(always)]
-            fn update_on<const FOR_OTHERS: bool>(
-                &self,
-                on: impl Host,
-                step: u64,
-                parameters: &mut [f32],
-                gradient: &[f32],
-                state: [&mut [f32]; 2],
+                readers: Readers,
             ) {
                 match self.kind { $(OptimizerKind::$Name => {
                     let coefficients =
                         $file::$Name::coefficients(self.rate, &self.hyper, step);
-                    on.run(Update::<$file::$Name, FOR_OTHERS> {
+                    let update = Update::<$file::$Name> {
                         coefficients, parameters, gradient, state, of: PhantomData,
-                    });
+                    };
+                    match readers {
+                        Readers::Same => isa.run(update),
+                        Readers::Others => isa.run(Streamed(update)),
+                    }
                 }),* }
             }
 
@@ -195,8 +172,18 @@ fn divisor(eps: f64, rate: f64) -> f32 {
     eps.max(2.0 * rate / f64::from(f32::MAX)) as f32
 }
 
-/// A step; parameters are written past the caches where it is `FOR_OTHERS`.
-struct Update<'a, O, const FOR_OTHERS: bool> {
+/// Who reads the parameters before and after an update.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Readers {
+    /// The thread that updates them.
+    Same,
+    /// Other threads too: then they are written past the caches, see
+    /// [`Simd::stream_ptr`].
+    Others,
+}
+
+/// A step.
+struct Update<'a, O> {
     coefficients: Coefficients,
     parameters: &'a mut [f32],
     gradient: &'a [f32],
@@ -204,17 +191,50 @@ struct Update<'a, O, const FOR_OTHERS: bool> {
     of: PhantomData<O>,
 }
 
-impl<O: OptimOp, const FOR_OTHERS: bool> Op for Update<'_, O, FOR_OTHERS> {
+/// The same, whose parameters are written past the caches.
+struct Streamed<'a, O>(Update<'a, O>);
+
+impl<O: OptimOp> Op for Update<'_, O> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
+        let n = self.parameters.len();
+        let (pass, kept) = self.pass();
+        // SAFETY: all slices have n elements, but for the state that is not
+        // kept: `pass` has checked.
+        unsafe { pass.each::<S, false>(s, kept, n) }
+    }
+}
+
+impl<O: OptimOp> Op for Streamed<'_, O> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let n = self.0.parameters.len();
+        let (pass, kept) = self.0.pass();
+        // Up to a place from which on whole registers may be streamed.
+        let first = pass.p.align_offset(size_of::<f32>() * S::LANES).min(n);
+        // SAFETY: as above, and `first` ≤ n; behind it, if there is anything, p is a
+        // multiple of a register's bytes.
+        unsafe {
+            pass.from(kept, 0).each::<S, false>(s, kept, first);
+            pass.from(kept, first).each::<S, true>(s, kept, n - first);
+        }
+        s.streamed();
+    }
+}
+
+impl<O: OptimOp> Update<'_, O> {
+    /// The slices, whose lengths are checked, and which state is kept.
+    #[inline(always)]
+    fn pass(self) -> (Pass<O>, [bool; 2]) {
         let Update { coefficients, parameters, gradient, state: [first, second], .. } = self;
         let n = parameters.len();
         assert_eq!(gradient.len(), n);
         assert!(first.len() == n || first.is_empty());
         assert!(second.len() == n || second.is_empty());
         let kept = [!first.is_empty(), !second.is_empty()];
-        let pass = Pass::<O> {
+        let pass = Pass {
             coefficients,
             p: parameters.as_mut_ptr(),
             g: gradient.as_ptr(),
@@ -222,19 +242,7 @@ impl<O: OptimOp, const FOR_OTHERS: bool> Op for Update<'_, O, FOR_OTHERS> {
             v: second.as_mut_ptr(),
             of: PhantomData,
         };
-        // SAFETY: all slices have n elements, but for the state that is not
-        // kept, which the pass that is chosen leaves alone.
-        unsafe {
-            if FOR_OTHERS {
-                // Up to a place from which on whole vectors may be streamed.
-                let first = pass.p.align_offset(size_of::<f32>() * S::LANES).min(n);
-                pass.from(kept, 0).each::<S, false>(s, kept, first);
-                pass.from(kept, first).each::<S, true>(s, kept, n - first);
-                s.streamed();
-            } else {
-                pass.each::<S, false>(s, kept, n);
-            }
-        }
+        (pass, kept)
     }
 }
 
@@ -253,7 +261,7 @@ impl<O: OptimOp> Pass<O> {
     ///
     /// # Safety
     /// All slices have as many elements, but for the state that is not `kept`, and
-    /// `p` is a multiple of a vector's bytes where `STREAM`.
+    /// `p` is a multiple of a register's bytes where `STREAM`.
     #[inline(always)]
     unsafe fn each<S: Simd, const STREAM: bool>(self, s: S, kept: [bool; 2], n: usize) {
         // SAFETY: the caller's promise.
@@ -300,7 +308,8 @@ impl<O: OptimOp, const KEPT: usize, const STREAM: bool> Vectors for Keeping<O, K
         ];
         let zero = s.splat(0.0);
         // SAFETY: the caller says that at + n is within the slices that the
-        // pass uses.
+        // pass uses. Where it streams, p began at a multiple of a register's
+        // bytes (`Pass::each`), and whole vectors are whole registers.
         unsafe {
             let first = if KEPT > 0 { s.load_part::<WHOLE>(m.add(at), n) } else { zero };
             let second = if KEPT > 1 { s.load_part::<WHOLE>(v.add(at), n) } else { zero };

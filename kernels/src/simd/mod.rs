@@ -78,7 +78,7 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// before other threads are told.
     ///
     /// # Safety
-    /// As [`Simd::store_ptr`], and `to` is a multiple of a vector's bytes.
+    /// As [`Simd::store_ptr`], and `to` is a multiple of a register's bytes.
     #[inline(always)]
     unsafe fn stream_ptr(self, v: Self::V, to: *mut f32) {
         // SAFETY: the caller's promise.

@@ -1,7 +1,7 @@
 //! Optimizers: some steps from the start, against the same steps in f64.
 
 use super::{Accuracy, Buffer, Mismatch, Setting, Work};
-use crate::optim::{Optimizer, OptimizerKind};
+use crate::optim::{Optimizer, OptimizerKind, Readers};
 use crate::simd::Isa;
 use crate::unary::Bound;
 
@@ -23,8 +23,7 @@ pub(super) struct Update {
     g: Buffer,
     state: [Buffer; 2],
     step: u64,
-    /// Whether it is an update for other threads.
-    for_others: bool,
+    readers: Readers,
 }
 
 impl Update {
@@ -45,7 +44,7 @@ impl Update {
             g: Buffer::new(setting, &g),
             state: [state(kept > 0), state(kept > 1)],
             step: 0,
-            for_others: false,
+            readers: Readers::Same,
         }
     }
 
@@ -72,17 +71,14 @@ impl Work for Update {
         self.step += 1;
         let [first, second] = &mut self.state;
         let state = [first.slice_mut(), second.slice_mut()];
-        let (isa, step, p) = (self.isa, self.step, self.p.slice_mut());
-        match self.for_others {
-            false => self.optimizer.update(isa, step, p, gradient, state),
-            true => self.optimizer.update_for_others(isa, step, p, gradient, state),
-        }
+        let p = self.p.slice_mut();
+        self.optimizer.update(self.isa, self.step, p, gradient, state, self.readers);
     }
     fn check(&mut self) -> Result<Accuracy, Mismatch> {
-        self.for_others = true;
+        self.readers = Readers::Others;
         self.steps()?;
         let for_others = self.p.slice().to_vec();
-        self.for_others = false;
+        self.readers = Readers::Same;
         self.steps()?;
         for (i, (&x, &p)) in for_others.iter().zip(self.p.slice()).enumerate() {
             Mismatch::unless(x.to_bits() == p.to_bits() || x.is_nan() && p.is_nan(), || {

@@ -14,6 +14,7 @@ use mlpc::exec::{self, Batch, Executor, Rows, State};
 use mlpc::inputs::Features;
 use mlpc::plan::{Plan, PlanOptions};
 use mlpc::train::initial_parameters;
+use mlpc_kernels::optim::Readers;
 use mlpc_kernels::peak::fma_loop;
 use mlpc_kernels::simd::Isa;
 use mlpc_kernels::table::noise;
@@ -333,7 +334,7 @@ impl<'a> Bench<'a> {
                 step += 1;
                 let state = [&mut first[..], &mut second[..]];
                 let isa = self.plan.options.isa;
-                optimizer.update(isa, step, &mut parameters, &gradient, state);
+                optimizer.update(isa, step, &mut parameters, &gradient, state, Readers::Same);
             })
         })
     }
