@@ -120,11 +120,29 @@ impl Plan {
         let fit = GRADIENT_BYTES / (4 * self.parameters);
         let shards = match flops {
             f if f < PARALLEL_FLOPS => 1,
-            _ => (rows / self.shard_rows())
-                .min((flops / SHARD_FLOPS) as usize)
-                .clamp(1, MOST_SHARDS.min(fit.max(1))),
+            _ => self.whole_panels(
+                rows,
+                (rows.next_multiple_of(self.unit()) / self.shard_rows())
+                    .min((flops / SHARD_FLOPS) as usize)
+                    .clamp(1, MOST_SHARDS.min(fit.max(1))),
+            ),
         };
         self.train.split(rows, shards)
+    }
+
+    /// So many shards of some rows, or fewer, where the rows of a shard then fill its
+    /// panels: 2048 rows in 9 shards are 228 each, which take four panels of 64, as in
+    /// 8 shards 256 do.
+    fn whole_panels(&self, rows: usize, shards: usize) -> usize {
+        let panels = |shards: &usize| shards * rows.div_ceil(*shards).div_ceil(self.unit());
+        let least = (3 * shards).div_ceil(4);
+        // Of equal ones the first, which is the most.
+        (least..=shards).rev().min_by_key(panels).unwrap_or(shards)
+    }
+
+    /// Lanes of a whole panel.
+    fn unit(&self) -> usize {
+        mlpc_kernels::gemm::panel(self.options.isa)
     }
 
     /// Lanes of the largest tile that a training batch of up to so many rows
