@@ -30,6 +30,7 @@ fn training_gives_the_same_bits_on_any_number_of_threads() {
     let wider = "input 20 -> dense 220 relu -> dense 220 gelu -> dense 5 softmax";
     check_training(narrow, 700, [2, 1], 3);
     check_training(wider, 700, [2, 2], 3);
+    check_training("input 20 -> dense 30 tanh -> dense 20 -> dense 5 softmax", 300, [2, 1], 6);
     // A shard alone, which a team shares: of one tile, and of several; its last
     // batches are too small.
     check_training(narrow, 130, [1, 1], 6);

@@ -126,7 +126,7 @@ pub struct Executor {
     plan: Arc<Plan>,
     /// Lanes of the largest tile.
     lanes: usize,
-    /// Rows of the largest batch, and its shards.
+    /// Rows of the largest batch, and the shards of any.
     rows: usize,
     most: usize,
     /// Whether a tile's gradient is added to the shard's in one addition: our
@@ -191,13 +191,13 @@ impl Executor {
     /// An executor for batches of up to `batch` rows. Takes all the memory
     /// that it will ever need.
     pub fn new(plan: Arc<Plan>, batch: usize) -> Self {
-        let split = plan.split_training(batch);
+        let most = plan.most_shards(batch);
         // A batch of fewer rows may have fewer shards and larger tiles.
         let lanes = plan.most_lanes(batch);
         // On one thread one shard's memory does, or two (see `backward`); by
         // outputs, all of a round are needed.
         let by_outputs = plan.is_by_outputs();
-        let count = split.shards.min(if by_outputs { ROUND } else { 2 });
+        let count = most.min(if by_outputs { ROUND } else { 2 });
         let shards = (0..count).map(|_| Shard::new(&plan, lanes)).collect();
         let parts = if by_outputs { parts_of(&plan) } else { Vec::new() };
         let gradient = Lines::zeros(if by_outputs { plan.parameters } else { 0 });
@@ -216,7 +216,7 @@ impl Executor {
             plan,
             lanes,
             rows: batch,
-            most: split.shards,
+            most,
             tiled,
             shards,
             threads: 1,

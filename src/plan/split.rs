@@ -44,6 +44,10 @@ const GRADIENT_BYTES: usize = 512 << 20;
 /// tenth.
 const PARALLEL_FLOPS: f64 = 5.0e6;
 
+/// Work of a training batch below this is one shard: a team is handed two in a
+/// microsecond, of the 10 or more that each of them takes.
+const SHARDS_FLOPS: f64 = 2.0e6;
+
 /// Work of a single shard below this stays on one thread: a team shares its products,
 /// and what its threads read of each other takes as long as they save.
 const TEAM_FLOPS: f64 = 3.0e6;
@@ -116,28 +120,33 @@ impl Plan {
         if self.is_by_outputs() {
             return Split { rows, shards: rows.div_ceil(quarter(rows)), tiles: 1 };
         }
-        let flops = 6.0 * self.work as f64 * rows as f64;
-        let fit = GRADIENT_BYTES / (4 * self.parameters);
-        let shards = match flops {
-            f if f < PARALLEL_FLOPS => 1,
-            _ => self.whole_panels(
-                rows,
-                (rows.next_multiple_of(self.unit()) / self.shard_rows())
-                    .min((flops / SHARD_FLOPS) as usize)
-                    .clamp(1, MOST_SHARDS.min(fit.max(1))),
-            ),
+        // As many as may be, or down to half of that, where the panels of lanes that the
+        // shards take are then fewer: those of two threads, and in all. 2048 rows in 9
+        // shards are 228 each, which take four panels of 64, as in 8 shards 256 do.
+        let most = self.most_shards(rows);
+        let panels = |&shards: &usize| {
+            let of_shard = rows.div_ceil(shards).div_ceil(self.unit());
+            (shards.div_ceil(2) * of_shard, shards * of_shard)
         };
-        self.train.split(rows, shards)
+        let least = most.div_ceil(2).max(2).min(most);
+        // Of equal ones the first, which is the most.
+        let shards = (least..=most).rev().min_by_key(panels);
+        self.train.split(rows, shards.unwrap_or(most))
     }
 
-    /// So many shards of some rows, or fewer, where the rows of a shard then fill its
-    /// panels: 2048 rows in 9 shards are 228 each, which take four panels of 64, as in
-    /// 8 shards 256 do.
-    fn whole_panels(&self, rows: usize, shards: usize) -> usize {
-        let panels = |shards: &usize| shards * rows.div_ceil(*shards).div_ceil(self.unit());
-        let least = (3 * shards).div_ceil(4);
-        // Of equal ones the first, which is the most.
-        (least..=shards).rev().min_by_key(panels).unwrap_or(shards)
+    /// Shards at the most of training batches of up to so many rows.
+    pub(crate) fn most_shards(&self, rows: usize) -> usize {
+        if self.is_by_outputs() {
+            return self.split_training(rows).shards;
+        }
+        let flops = 6.0 * self.work as f64 * rows as f64;
+        if flops < SHARDS_FLOPS {
+            return 1;
+        }
+        let fit = GRADIENT_BYTES / (4 * self.parameters);
+        (rows / self.shard_rows())
+            .min((flops / SHARD_FLOPS) as usize)
+            .clamp(1, MOST_SHARDS.min(fit.max(1)))
     }
 
     /// Lanes of a whole panel.
@@ -257,5 +266,45 @@ impl Program {
     fn split(&self, rows: usize, shards: usize) -> Split {
         let largest = rows.div_ceil(shards);
         Split { rows, shards, tiles: largest.div_ceil(self.tile).max(1) }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use crate::check::Limits;
+    use crate::plan::{Plan, PlanOptions};
+
+    #[test]
+    fn smaller_batches_have_no_more_shards_than_the_executor_has_room_for() {
+        for network in [
+            "input 4 -> dense 32 tanh -> dense 16 tanh -> dense 4\nloss mse",
+            "input 13 -> dense 64 relu -> dense 64 relu -> dense 1\nloss mse",
+            "input 54 -> dense 256 relu -> dense 128 relu -> dense 7 softmax",
+            "input 99 -> dense 400 relu -> dense 300 relu -> dense 7 softmax",
+        ] {
+            let network = network_of(network);
+            let plan = Plan::new(&network, PlanOptions::from_environment().unwrap());
+            let mut most = 0;
+            for rows in 1..5000 {
+                most = most.max(plan.split_training(rows).shards);
+                assert!(most <= plan.most_shards(rows), "{rows} rows");
+            }
+            assert!(most > 1);
+        }
+    }
+
+    #[test]
+    fn a_shard_fills_its_panels() {
+        let network = network_of("input 4 -> dense 32 tanh -> dense 16 tanh -> dense 4\nloss mse");
+        let plan = Plan::new(&network, PlanOptions::from_environment().unwrap());
+        // Work for nine.
+        let split = plan.split_training(2048);
+        assert_eq!(plan.most_shards(2048), 9);
+        assert_eq!((split.shards, split.shard(7)), (8, 1792..2048));
+    }
+
+    fn network_of(text: &str) -> crate::check::model::Network {
+        crate::compile(text).unwrap().network(None, None, &Limits::default()).unwrap()
     }
 }
