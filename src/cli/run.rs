@@ -379,6 +379,8 @@ fn plural(n: usize) -> &'static str {
 struct Log<'a> {
     context: &'a Context,
     bar: ProgressBar,
+    /// Whether it is: asking the bar takes a lock, and small steps are many.
+    visible: bool,
     rows: usize,
     epochs: usize,
     done: u64,
@@ -396,8 +398,8 @@ impl<'a> Log<'a> {
         };
         let style = "{bar:30} {percent:>3}%  {msg}  {elapsed} gone, {eta} to go";
         bar.set_style(ProgressStyle::with_template(style).expect("a valid template"));
-        let (shown, next_line) = (Instant::now(), 1);
-        Log { context, bar, rows, epochs: train.epochs, done: 0, shown, next_line }
+        let (visible, shown, next_line) = (!bar.is_hidden(), Instant::now(), 1);
+        Log { context, bar, visible, rows, epochs: train.epochs, done: 0, shown, next_line }
     }
 
     fn progress(&mut self, progress: Progress) {
@@ -419,7 +421,7 @@ impl<'a> Log<'a> {
 
     /// Moves the bar, some times a second.
     fn show(&mut self, done: u64) {
-        if !self.bar.is_hidden() && self.shown.elapsed() > Duration::from_millis(100) {
+        if self.visible && self.shown.elapsed() > Duration::from_millis(100) {
             self.bar.set_position(done);
             self.shown = Instant::now();
         }
