@@ -40,8 +40,8 @@ const MOST_SHARDS: usize = 16;
 /// Bytes that the shards' gradients take at the most.
 const GRADIENT_BYTES: usize = 512 << 20;
 
-/// Work below this is not cut for several threads: handing it over costs about a
-/// tenth.
+/// Predictions, and steps whose gradient is computed by outputs, are not cut for
+/// several threads below this: handing them over costs about a tenth.
 const PARALLEL_FLOPS: f64 = 5.0e6;
 
 /// Work of a training batch below this is one shard: a team is handed two in a
