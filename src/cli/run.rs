@@ -379,7 +379,7 @@ fn plural(n: usize) -> &'static str {
 struct Log<'a> {
     context: &'a Context,
     bar: ProgressBar,
-    /// Whether it is: asking the bar takes a lock, and small steps are many.
+    /// Whether the bar is: to ask it takes a lock, and small steps are many.
     visible: bool,
     rows: usize,
     epochs: usize,

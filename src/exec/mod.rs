@@ -126,7 +126,7 @@ pub struct Executor {
     plan: Arc<Plan>,
     /// Lanes of the largest tile.
     lanes: usize,
-    /// Rows of the largest batch, and the shards of any.
+    /// Rows of the largest batch, and the most shards that one has.
     rows: usize,
     most: usize,
     /// Whether a tile's gradient is added to the shard's in one addition: our
