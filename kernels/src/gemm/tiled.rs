@@ -103,7 +103,7 @@ impl Op for Tiled<'_, '_> {
                 (1, row_stride == 1 && column_stride >= 64 && k >= 64 && n >= 64 && m * k > SMALL)
             }
         };
-        let parts = k.div_ceil((PART / unit).max(1) * unit).max(1);
+        let parts = if k <= PART { 1 } else { k.div_ceil((PART / unit).max(1) * unit) };
         // Taken out and put back: a closure would not be compiled with this
         // instruction set.
         let mut copy = if copies { COPY.take() } else { Vec::new() };
@@ -171,8 +171,10 @@ impl Op for Tiled<'_, '_> {
             let row_blocks = m.div_ceil(rows::<S>(nv, masked));
             let mut first = 0;
             for part in 0..parts {
-                let even = (k - first).div_ceil(parts - part).next_multiple_of(unit);
-                let last = (first + even).min(k);
+                let last = match parts - part {
+                    1 => k,
+                    left => (first + (k - first).div_ceil(left).next_multiple_of(unit)).min(k),
+                };
                 let start = if part > 0 { Start::C } else { start };
                 let end = if last == k { end } else { End::Sum };
                 let (b_block, b_first) = match apart {
@@ -180,6 +182,18 @@ impl Op for Tiled<'_, '_> {
                     Some(apart) => (first / b_rows * apart, first % b_rows),
                 };
                 let source = match a {
+                    _ if copies => Source {
+                        at: copy.as_ptr(),
+                        row: 1,
+                        // As many as a block has rows.
+                        column: 0,
+                        run: last - first,
+                        runs: 1,
+                        jump: 0,
+                        tail: 0,
+                        tail_row: 0,
+                        tail_at: copy.as_ptr(),
+                    },
                     Left::Strided { data, row_stride, column_stride } => Source {
                         at: data.as_ptr().wrapping_add(first * column_stride),
                         row: row_stride,
@@ -224,54 +238,39 @@ impl Op for Tiled<'_, '_> {
                         ),
                         false => (0, 0),
                     };
-                    let mut row = 0;
-                    for block in 0..row_blocks {
-                        let take = (m - row).div_ceil(row_blocks - block);
-                        let a = match copies {
-                            true => Source {
-                                at: copy.as_ptr().wrapping_add(row * (last - first)),
-                                row: 1,
-                                column: take,
-                                ..source
-                            },
-                            false => source.at_row(row),
-                        };
-                        let ahead_step = match asks {
-                            true => (rate * (take * width) as f32).ceil() as usize,
-                            false => 0,
-                        };
-                        let blocks = Blocks {
-                            count: (group_end - group) / width,
-                            take,
-                            width,
-                            a,
-                            b: b.as_ptr().wrapping_add(b_start + b_first * b_stride + b_block),
-                            b_stride,
-                            b_step,
-                            b_jump: apart.map_or(0, |apart| apart.wrapping_sub(b_rows * b_stride)),
-                            c: c.wrapping_add(c_start + (top + row) * c_stride),
-                            c_stride,
-                            c_step,
-                            start,
-                            end,
-                            y: y.wrapping_add(c_start + (top + row) * c_stride),
-                            row,
-                            ahead,
-                            ahead_step,
-                            ahead_jump: ahead_step * (last - first),
-                        };
-                        ahead = ahead.wrapping_byte_add(ahead_step * blocks.count * (last - first));
-                        match nv {
-                            1 if masked => s.outlined(Outlined::<1, true, false>(blocks)),
-                            _ if masked => s.outlined(Outlined::<2, true, false>(blocks)),
-                            1 => s.outlined(Outlined::<1, false, false>(blocks)),
-                            2 => s.outlined(Outlined::<2, false, false>(blocks)),
-                            3 => s.outlined(Outlined::<3, false, false>(blocks)),
-                            _ if asks => s.outlined(Outlined::<4, false, true>(blocks)),
-                            _ => s.outlined(Outlined::<4, false, false>(blocks)),
-                        }
-                        row += take;
-                    }
+                    let blocks = Blocks {
+                        count: (group_end - group) / width,
+                        rows: m,
+                        row_blocks,
+                        copied: copies,
+                        take: 0,
+                        width,
+                        a: source,
+                        b: b.as_ptr().wrapping_add(b_start + b_first * b_stride + b_block),
+                        b_stride,
+                        b_step,
+                        b_jump: apart.map_or(0, |apart| apart.wrapping_sub(b_rows * b_stride)),
+                        c: c.wrapping_add(c_start + top * c_stride),
+                        c_stride,
+                        c_step,
+                        start,
+                        end,
+                        y: y.wrapping_add(c_start + top * c_stride),
+                        row: 0,
+                        ahead,
+                        rate,
+                        ahead_step: 0,
+                        columns_of_a: last - first,
+                    };
+                    ahead = match nv {
+                        1 if masked => s.outlined(Outlined::<1, true, false>(blocks)),
+                        _ if masked => s.outlined(Outlined::<2, true, false>(blocks)),
+                        1 => s.outlined(Outlined::<1, false, false>(blocks)),
+                        2 => s.outlined(Outlined::<2, false, false>(blocks)),
+                        3 => s.outlined(Outlined::<3, false, false>(blocks)),
+                        _ if asks => s.outlined(Outlined::<4, false, true>(blocks)),
+                        _ => s.outlined(Outlined::<4, false, false>(blocks)),
+                    };
                     group = group_end;
                 }
                 first = last;
@@ -360,10 +359,14 @@ fn copy_columns(from: &[f32], stride: usize, take: usize, to: &mut [f32], count:
     }
 }
 
-/// A block of rows of the product, and `count` blocks of columns.
+/// The rows of the product, in even blocks, and `count` blocks of columns.
 struct Blocks<'a> {
     count: usize,
-    /// Rows of the block.
+    rows: usize,
+    row_blocks: usize,
+    /// Whether A's columns have been copied together, block by block of rows.
+    copied: bool,
+    /// Rows of the block at hand.
     take: usize,
     /// Columns of each block.
     width: usize,
@@ -382,13 +385,15 @@ struct Blocks<'a> {
     end: End<'a>,
     /// What `end` takes a slope of, which lies as C does.
     y: *const f32,
-    /// Its first row, of those that are computed.
+    /// The first row of the block at hand, of those that are computed.
     row: usize,
-    /// What is asked for, and from one multiply-add of a row to the next and
-    /// from one block of columns to the next, in bytes.
+    /// What is asked for; bytes of it a multiply-add, and from one multiply-add of
+    /// a row to the next.
     ahead: *const f32,
+    rate: f32,
     ahead_step: usize,
-    ahead_jump: usize,
+    /// Columns of A that are added up.
+    columns_of_a: usize,
 }
 
 /// The register tiles of [`Blocks`]: `NV` vectors of columns, of the last of
@@ -398,25 +403,46 @@ struct Blocks<'a> {
 struct Outlined<'a, const NV: usize, const MASKED: bool, const ASKS: bool>(Blocks<'a>);
 
 impl<const NV: usize, const MASKED: bool, const ASKS: bool> Op for Outlined<'_, NV, MASKED, ASKS> {
-    type Output = ();
+    /// What is to be asked for next.
+    type Output = *const f32;
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        if NV > vectors(S::REGISTERS) {
-            return;
-        }
+    fn run<S: Simd>(self, s: S) -> *const f32 {
         let Outlined(mut blocks) = self;
-        for _ in 0..blocks.count {
-            if !ASKS && blocks.ahead_step > 0 {
-                for line in (0..blocks.ahead_jump).step_by(64) {
-                    s.prefetch(blocks.ahead.wrapping_byte_add(line));
-                }
-            }
-            blocks.run::<S, NV, MASKED, ASKS>(s);
-            blocks.ahead = blocks.ahead.wrapping_byte_add(blocks.ahead_jump);
-            blocks.b = blocks.b.wrapping_add(blocks.b_step);
-            blocks.c = blocks.c.wrapping_add(blocks.c_step);
-            blocks.y = blocks.y.wrapping_add(blocks.c_step);
+        if NV > vectors(S::REGISTERS) {
+            return blocks.ahead;
         }
+        let Blocks { b, c, y, a, rows, row_blocks, .. } = blocks;
+        let (each, more) = (rows / row_blocks, rows % row_blocks);
+        for block in 0..row_blocks {
+            let take = each + usize::from(block < more);
+            blocks.take = take;
+            blocks.a = match blocks.copied {
+                true => Source { at: a.at.wrapping_add(blocks.row * a.run), column: take, ..a },
+                false => a.at_row(blocks.row),
+            };
+            blocks.b = b;
+            blocks.c = c.wrapping_add(blocks.row * blocks.c_stride);
+            blocks.y = y.wrapping_add(blocks.row * blocks.c_stride);
+            blocks.ahead_step = match blocks.rate > 0.0 {
+                true => (blocks.rate * (take * blocks.width) as f32).ceil() as usize,
+                false => 0,
+            };
+            let jump = blocks.ahead_step * blocks.columns_of_a;
+            for _ in 0..blocks.count {
+                if !ASKS && jump > 0 {
+                    for line in (0..jump).step_by(64) {
+                        s.prefetch(blocks.ahead.wrapping_byte_add(line));
+                    }
+                }
+                blocks.run::<S, NV, MASKED, ASKS>(s);
+                blocks.ahead = blocks.ahead.wrapping_byte_add(jump);
+                blocks.b = blocks.b.wrapping_add(blocks.b_step);
+                blocks.c = blocks.c.wrapping_add(blocks.c_step);
+                blocks.y = blocks.y.wrapping_add(blocks.c_step);
+            }
+            blocks.row += take;
+        }
+        blocks.ahead
     }
 }
 
