@@ -23,11 +23,11 @@ impl OptimOp for Adagrad {
     }
     fn coefficients(rate: f64, hyper: &Values, _: u64) -> Coefficients {
         let [eps, decay, ..] = *hyper;
-        let least = super::least_square(eps, 1.0);
-        [rate as f32, super::divisor(eps, rate), decay as f32, least, 0.0, 0.0, 0.0, 0.0]
+        let [scale, least] = super::in_rates(rate, 1.0, eps);
+        [scale, least, super::least_square(eps, 1.0), 0.0, 0.0, 0.0, 0.0, decay as f32]
     }
     #[inline(always)]
-    fn update<S: Simd>(
+    fn update<S: Simd, const KEPT: usize>(
         s: S,
         c: &[S::V; 8],
         p: S::V,
@@ -35,10 +35,9 @@ impl OptimOp for Adagrad {
         m: S::V,
         v: S::V,
     ) -> (S::V, S::V, S::V) {
-        let g = s.mul_add(c[2], p, g);
         let m = s.mul_add(g, g, m);
-        let denominator = s.add(s.sqrt(s.max(c[3], m)), c[1]);
-        (s.neg_mul_add(s.div(c[0], denominator), g, p), m, v)
+        let rate = super::rate_over(s, s.sqrt(s.max(c[2], m)), [c[0], c[1]]);
+        (s.neg_mul_add(rate, g, p), m, v)
     }
     fn oracle(rate: f64, hyper: &Values, _: u64, p: f64, g: f64, state: &mut [f64; 2]) -> f64 {
         let [eps, decay, ..] = *hyper;

@@ -29,9 +29,9 @@ pub(super) const fn hypers(decay: f64) -> [Hyper; 4] {
     ]
 }
 
-/// Scalars of Adam: 1−β₁, 1−β₂, rate/(1−β₁ᵗ), 1/√(1−β₂ᵗ), ε, then what the
-/// parameter is multiplied by (`shrink`) and what of it is added to the
-/// gradient (`decay`), and the [`least_square`](super::least_square).
+/// Scalars of Adam: 1−β₁, 1−β₂, 1/√(1−β₂ᵗ) and ε [in](super::in_rates) rates of
+/// rate/(1−β₁ᵗ), the [`least_square`](super::least_square), what the parameter is
+/// multiplied by (`shrink`), and what of it is added to the gradient (`decay`).
 pub(super) fn coefficients(
     rate: f64,
     hyper: &Values,
@@ -43,15 +43,17 @@ pub(super) fn coefficients(
     let correct = |beta: f64| 1.0 - beta.powf(step as f64);
     let rate = rate / correct(beta1);
     let scale = 1.0 / correct(beta2).sqrt();
+    let least_square = super::least_square(eps, scale);
+    let [scale, eps] = super::in_rates(rate, scale, eps);
     [
         (1.0 - beta1) as f32,
         (1.0 - beta2) as f32,
-        rate as f32,
-        scale as f32,
-        super::divisor(eps, rate),
+        scale,
+        eps,
+        least_square,
         shrink as f32,
+        0.0,
         decay as f32,
-        super::least_square(eps, scale),
     ]
 }
 
@@ -65,14 +67,11 @@ pub(super) fn update<S: Simd>(
     m: S::V,
     v: S::V,
 ) -> (S::V, S::V, S::V) {
-    let g = s.mul_add(c[6], p, g);
-    let p = s.mul(p, c[5]);
     // m + (1−β)·(g − m) keeps a constant gradient exactly.
     let m = s.mul_add(c[0], s.sub(g, m), m);
     let v = s.mul_add(c[1], s.sub(s.mul(g, g), v), v);
-    // The rate is divided, not m, which may be denormal.
-    let denominator = s.mul_add(s.sqrt(s.max(c[7], v)), c[3], c[4]);
-    (s.neg_mul_add(s.div(c[2], denominator), m, p), m, v)
+    let rate = super::rate_over(s, s.sqrt(s.max(c[4], v)), [c[2], c[3]]);
+    (s.neg_mul_add(rate, m, p), m, v)
 }
 
 /// One number of Adam without weight decay.
@@ -105,7 +104,7 @@ impl OptimOp for Adam {
         coefficients(rate, hyper, step, 1.0, hyper[3])
     }
     #[inline(always)]
-    fn update<S: Simd>(
+    fn update<S: Simd, const KEPT: usize>(
         s: S,
         c: &[S::V; 8],
         p: S::V,

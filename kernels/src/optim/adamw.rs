@@ -18,7 +18,7 @@ impl OptimOp for AdamW {
         adam::coefficients(rate, hyper, step, 1.0 - rate * hyper[3], 0.0)
     }
     #[inline(always)]
-    fn update<S: Simd>(
+    fn update<S: Simd, const KEPT: usize>(
         s: S,
         c: &[S::V; 8],
         p: S::V,
@@ -26,7 +26,7 @@ impl OptimOp for AdamW {
         m: S::V,
         v: S::V,
     ) -> (S::V, S::V, S::V) {
-        adam::update(s, c, p, g, m, v)
+        adam::update(s, c, s.mul(p, c[5]), g, m, v)
     }
     fn oracle(rate: f64, hyper: &Values, step: u64, p: f64, g: f64, state: &mut [f64; 2]) -> f64 {
         adam::oracle(rate, hyper, step, p * (1.0 - rate * hyper[3]), g, state)

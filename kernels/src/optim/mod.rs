@@ -14,8 +14,12 @@ use crate::hyper::{Hyper, Range, Values, defaults};
 use crate::simd::{Isa, Op, Simd, Vectors, each_vector};
 use std::marker::PhantomData;
 
-/// Scalars of one step, made once by [`OptimOp::coefficients`].
+/// Scalars of one step, made once by [`OptimOp::coefficients`]. The last one is what
+/// of the parameter is added to its gradient, most often 0.
 pub type Coefficients = [f32; 8];
+
+/// Its place.
+const DECAY: usize = 7;
 
 /// What an optimizer is made of; a file of this folder each.
 pub trait OptimOp {
@@ -33,10 +37,10 @@ pub trait OptimOp {
     fn state(hyper: &Values) -> usize;
     /// The scalars of step `step` (counted from 1), computed in f64.
     fn coefficients(rate: f64, hyper: &Values, step: u64) -> Coefficients;
-    /// One vector: parameter `p`, gradient `g`, state `m` and `v` (zeros
-    /// before the first step; untouched where not kept). Returns the new
+    /// One vector: parameter `p`, gradient `g` with the decay added, state `m` and `v`
+    /// (zeros before the first step; 0 where beyond the first `KEPT`). Returns the new
     /// parameter and state.
-    fn update<S: Simd>(
+    fn update<S: Simd, const KEPT: usize>(
         s: S,
         c: &[S::V; 8],
         p: S::V,
@@ -167,9 +171,21 @@ fn least_square(eps: f64, scale: f64) -> f32 {
     if shows { 0.0 } else { least }
 }
 
-/// ε, but for one that is so small that the rate divided by it overflows.
-fn divisor(eps: f64, rate: f64) -> f32 {
-    eps.max(2.0 * rate / f64::from(f32::MAX)) as f32
+/// What the roots of mean squares are multiplied by, and what is added, where rate/d
+/// is to be the reciprocal of their sum for d = scale·root + ε: both in units of the
+/// rate. They are finite for a tiny rate, and the second is no less than the least of
+/// which the reciprocal is.
+fn in_rates(rate: f64, scale: f64, eps: f64) -> [f32; 2] {
+    let of_rate = |x: f64| (x / rate).clamp(f64::from(f32::MIN_POSITIVE), 1e30) as f32;
+    [of_rate(scale), of_rate(eps)]
+}
+
+/// 1/(root·scale + least), with [`in_rates`]; NaN for NaN.
+#[inline(always)]
+fn rate_over<S: Simd>(s: S, root: S::V, [scale, least]: [S::V; 2]) -> S::V {
+    // Where a square has overflowed: nothing that counts. In this order NaN passes.
+    let most = s.splat(1e37);
+    s.reciprocal(s.min(most, s.mul_add(root, scale, least)))
 }
 
 /// Who reads the parameters before and after an update.
@@ -266,10 +282,28 @@ impl<O: OptimOp> Pass<O> {
     unsafe fn each<S: Simd, const STREAM: bool>(self, s: S, kept: [bool; 2], n: usize) {
         // SAFETY: the caller's promise.
         unsafe {
+            match self.coefficients[DECAY] == 0.0 {
+                true => self.each_decaying::<S, STREAM, false>(s, kept, n),
+                false => self.each_decaying::<S, STREAM, true>(s, kept, n),
+            }
+        }
+    }
+
+    /// # Safety
+    /// As [`Pass::each`].
+    #[inline(always)]
+    unsafe fn each_decaying<S: Simd, const STREAM: bool, const DECAYS: bool>(
+        self,
+        s: S,
+        kept: [bool; 2],
+        n: usize,
+    ) {
+        // SAFETY: the caller's promise.
+        unsafe {
             match kept {
-                [false, _] => each_vector(s, n, &mut Keeping::<O, 0, STREAM>(self)),
-                [true, false] => each_vector(s, n, &mut Keeping::<O, 1, STREAM>(self)),
-                [true, true] => each_vector(s, n, &mut Keeping::<O, 2, STREAM>(self)),
+                [false, _] => each_vector(s, n, &mut Keeping::<O, 0, STREAM, DECAYS>(self)),
+                [true, false] => each_vector(s, n, &mut Keeping::<O, 1, STREAM, DECAYS>(self)),
+                [true, true] => each_vector(s, n, &mut Keeping::<O, 2, STREAM, DECAYS>(self)),
             }
         }
     }
@@ -287,9 +321,11 @@ impl<O: OptimOp> Pass<O> {
 }
 
 /// A pass that reads and writes the first `KEPT` buffers of state.
-struct Keeping<O, const KEPT: usize, const STREAM: bool>(Pass<O>);
+struct Keeping<O, const KEPT: usize, const STREAM: bool, const DECAYS: bool>(Pass<O>);
 
-impl<O: OptimOp, const KEPT: usize, const STREAM: bool> Vectors for Keeping<O, KEPT, STREAM> {
+impl<O: OptimOp, const KEPT: usize, const STREAM: bool, const DECAYS: bool> Vectors
+    for Keeping<O, KEPT, STREAM, DECAYS>
+{
     // Two buffers of state leave no registers for more.
     const CHAINS: usize = if KEPT > 1 { 2 } else { 4 };
 
@@ -314,14 +350,11 @@ impl<O: OptimOp, const KEPT: usize, const STREAM: bool> Vectors for Keeping<O, K
             let first = if KEPT > 0 { s.load_part::<WHOLE>(m.add(at), n) } else { zero };
             let second = if KEPT > 1 { s.load_part::<WHOLE>(v.add(at), n) } else { zero };
             let (p, g) = (p.add(at), g.add(at));
-            let (parameter, first, second) = O::update(
-                s,
-                &c,
-                s.load_part::<WHOLE>(p, n),
-                s.load_part::<WHOLE>(g, n),
-                first,
-                second,
-            );
+            let (old, mut g) = (s.load_part::<WHOLE>(p, n), s.load_part::<WHOLE>(g, n));
+            if DECAYS {
+                g = s.mul_add(c[DECAY], old, g);
+            }
+            let (parameter, first, second) = O::update::<S, KEPT>(s, &c, old, g, first, second);
             match STREAM && WHOLE {
                 true => s.stream_ptr(parameter, p),
                 false => s.store_part::<WHOLE>(parameter, p, n),

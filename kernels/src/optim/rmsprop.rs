@@ -35,19 +35,20 @@ impl OptimOp for RmsProp {
     }
     fn coefficients(rate: f64, hyper: &Values, _: u64) -> Coefficients {
         let [alpha, eps, momentum, decay, ..] = *hyper;
+        let [scale, least] = super::in_rates(1.0, 1.0, eps);
         [
             rate as f32,
             (1.0 - alpha) as f32,
-            super::divisor(eps, 1.0),
+            scale,
+            least,
             momentum as f32,
-            decay as f32,
             super::least_square(eps, 1.0),
             0.0,
-            0.0,
+            decay as f32,
         ]
     }
     #[inline(always)]
-    fn update<S: Simd>(
+    fn update<S: Simd, const KEPT: usize>(
         s: S,
         c: &[S::V; 8],
         p: S::V,
@@ -55,10 +56,9 @@ impl OptimOp for RmsProp {
         m: S::V,
         v: S::V,
     ) -> (S::V, S::V, S::V) {
-        let g = s.mul_add(c[4], p, g);
         let v = s.mul_add(c[1], s.sub(s.mul(g, g), v), v);
-        let denominator = s.add(s.sqrt(s.max(c[5], v)), c[2]);
-        let m = s.mul_add(s.div(s.splat(1.0), denominator), g, s.mul(c[3], m));
+        let over = super::rate_over(s, s.sqrt(s.max(c[5], v)), [c[2], c[3]]);
+        let m = s.mul_add(over, g, s.mul(c[4], m));
         (s.neg_mul_add(c[0], m, p), m, v)
     }
     fn oracle(rate: f64, hyper: &Values, _: u64, p: f64, g: f64, state: &mut [f64; 2]) -> f64 {

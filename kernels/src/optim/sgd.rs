@@ -31,10 +31,10 @@ impl OptimOp for Sgd {
         let [momentum, nesterov, decay, ..] = *hyper;
         // The step is rate·(a·g + b·m′) with m′ = momentum·m + g.
         let (a, b) = if nesterov == 1.0 { (1.0, momentum) } else { (0.0, 1.0) };
-        [rate as f32, momentum as f32, decay as f32, a as f32, b as f32, 0.0, 0.0, 0.0]
+        [rate as f32, momentum as f32, a as f32, b as f32, 0.0, 0.0, 0.0, decay as f32]
     }
     #[inline(always)]
-    fn update<S: Simd>(
+    fn update<S: Simd, const KEPT: usize>(
         s: S,
         c: &[S::V; 8],
         p: S::V,
@@ -42,9 +42,12 @@ impl OptimOp for Sgd {
         m: S::V,
         v: S::V,
     ) -> (S::V, S::V, S::V) {
-        let g = s.mul_add(c[2], p, g);
+        if KEPT == 0 {
+            // Without momentum m′ = g, and a + b = 1.
+            return (s.neg_mul_add(c[0], g, p), m, v);
+        }
         let m = s.mul_add(c[1], m, g);
-        let step = s.mul_add(c[4], m, s.mul(c[3], g));
+        let step = s.mul_add(c[3], m, s.mul(c[2], g));
         (s.neg_mul_add(c[0], step, p), m, v)
     }
     fn oracle(rate: f64, hyper: &Values, _: u64, p: f64, g: f64, state: &mut [f64; 2]) -> f64 {
