@@ -456,8 +456,9 @@ macro_rules! register_tiles {
             fn run<S: Simd, const NV: usize, const MASKED: bool, const ASKS: bool>(&self, s: S) {
                 // All pointers below stay within their slices: Gemm::check has
                 // proved that all rows and columns of A, B and C do, and
-                // Tiled::run cuts rows, columns and k so that they end at m, n
-                // and k, and no block of columns crosses a panel's border.
+                // Tiled::run cuts columns and k so that they end at n and k,
+                // Outlined::run rows so that they end at m, and no block of
+                // columns crosses a panel's border.
                 // Pointers past the last row or column are made (by
                 // wrapping_add) but not read.
                 let last = self.width.wrapping_sub((NV - 1) * S::LANES);

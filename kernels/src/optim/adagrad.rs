@@ -23,8 +23,8 @@ impl OptimOp for Adagrad {
     }
     fn coefficients(rate: f64, hyper: &Values, _: u64) -> Coefficients {
         let [eps, decay, ..] = *hyper;
-        let [scale, least] = super::in_rates(rate, 1.0, eps);
-        [scale, least, super::least_square(eps, 1.0), 0.0, 0.0, 0.0, 0.0, decay as f32]
+        let least = super::least_square(eps, 1.0);
+        [rate as f32, super::divisor(eps, rate), least, 0.0, 0.0, 0.0, 0.0, decay as f32]
     }
     #[inline(always)]
     fn update<S: Simd, const KEPT: usize>(
@@ -36,8 +36,8 @@ impl OptimOp for Adagrad {
         v: S::V,
     ) -> (S::V, S::V, S::V) {
         let m = s.mul_add(g, g, m);
-        let rate = super::rate_over(s, s.sqrt(s.max(c[2], m)), [c[0], c[1]]);
-        (s.neg_mul_add(rate, g, p), m, v)
+        let denominator = s.add(s.sqrt(s.max(c[2], m)), c[1]);
+        (s.neg_mul_add(s.div(c[0], denominator), g, p), m, v)
     }
     fn oracle(rate: f64, hyper: &Values, _: u64, p: f64, g: f64, state: &mut [f64; 2]) -> f64 {
         let [eps, decay, ..] = *hyper;

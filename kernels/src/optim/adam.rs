@@ -29,9 +29,10 @@ pub(super) const fn hypers(decay: f64) -> [Hyper; 4] {
     ]
 }
 
-/// Scalars of Adam: 1−β₁, 1−β₂, 1/√(1−β₂ᵗ) and ε [in](super::in_rates) rates of
-/// rate/(1−β₁ᵗ), the [`least_square`](super::least_square), what the parameter is
-/// multiplied by (`shrink`), and what of it is added to the gradient (`decay`).
+/// Scalars of Adam: 1−β₁, 1−β₂, rate/(1−β₁ᵗ), 1/√(1−β₂ᵗ), ε, then what the
+/// parameter is multiplied by (`shrink`), the
+/// [`least_square`](super::least_square), and what of the parameter is added to the
+/// gradient (`decay`).
 pub(super) fn coefficients(
     rate: f64,
     hyper: &Values,
@@ -43,16 +44,14 @@ pub(super) fn coefficients(
     let correct = |beta: f64| 1.0 - beta.powf(step as f64);
     let rate = rate / correct(beta1);
     let scale = 1.0 / correct(beta2).sqrt();
-    let least_square = super::least_square(eps, scale);
-    let [scale, eps] = super::in_rates(rate, scale, eps);
     [
         (1.0 - beta1) as f32,
         (1.0 - beta2) as f32,
-        scale,
-        eps,
-        least_square,
+        rate as f32,
+        scale as f32,
+        super::divisor(eps, rate),
         shrink as f32,
-        0.0,
+        super::least_square(eps, scale),
         decay as f32,
     ]
 }
@@ -70,8 +69,9 @@ pub(super) fn update<S: Simd>(
     // m + (1−β)·(g − m) keeps a constant gradient exactly.
     let m = s.mul_add(c[0], s.sub(g, m), m);
     let v = s.mul_add(c[1], s.sub(s.mul(g, g), v), v);
-    let rate = super::rate_over(s, s.sqrt(s.max(c[4], v)), [c[2], c[3]]);
-    (s.neg_mul_add(rate, m, p), m, v)
+    // The rate is divided, not m, which may be denormal.
+    let denominator = s.mul_add(s.sqrt(s.max(c[6], v)), c[3], c[4]);
+    (s.neg_mul_add(s.div(c[2], denominator), m, p), m, v)
 }
 
 /// One number of Adam without weight decay.

@@ -171,21 +171,10 @@ fn least_square(eps: f64, scale: f64) -> f32 {
     if shows { 0.0 } else { least }
 }
 
-/// What the roots of mean squares are multiplied by, and what is added, where rate/d
-/// is to be the reciprocal of their sum for d = scale·root + ε: both in units of the
-/// rate. They are finite for a tiny rate, and the second is no less than the least of
-/// which the reciprocal is.
-fn in_rates(rate: f64, scale: f64, eps: f64) -> [f32; 2] {
-    let of_rate = |x: f64| (x / rate).clamp(f64::from(f32::MIN_POSITIVE), 1e30) as f32;
-    [of_rate(scale), of_rate(eps)]
-}
-
-/// 1/(root·scale + least), with [`in_rates`]; NaN for NaN.
-#[inline(always)]
-fn rate_over<S: Simd>(s: S, root: S::V, [scale, least]: [S::V; 2]) -> S::V {
-    // Where a square has overflowed: nothing that counts. In this order NaN passes.
-    let most = s.splat(1e37);
-    s.reciprocal(s.min(most, s.mul_add(root, scale, least)))
+/// ε, but for one that is so small that the rate divided by it overflows, or that it is
+/// no f32.
+fn divisor(eps: f64, rate: f64) -> f32 {
+    eps.max(2.0 * rate / f64::from(f32::MAX)).max(f64::from(f32::MIN_POSITIVE)) as f32
 }
 
 /// Who reads the parameters before and after an update.

@@ -35,14 +35,13 @@ impl OptimOp for RmsProp {
     }
     fn coefficients(rate: f64, hyper: &Values, _: u64) -> Coefficients {
         let [alpha, eps, momentum, decay, ..] = *hyper;
-        let [scale, least] = super::in_rates(1.0, 1.0, eps);
         [
             rate as f32,
             (1.0 - alpha) as f32,
-            scale,
-            least,
+            super::divisor(eps, 1.0),
             momentum as f32,
             super::least_square(eps, 1.0),
+            0.0,
             0.0,
             decay as f32,
         ]
@@ -57,8 +56,8 @@ impl OptimOp for RmsProp {
         v: S::V,
     ) -> (S::V, S::V, S::V) {
         let v = s.mul_add(c[1], s.sub(s.mul(g, g), v), v);
-        let over = super::rate_over(s, s.sqrt(s.max(c[5], v)), [c[2], c[3]]);
-        let m = s.mul_add(over, g, s.mul(c[4], m));
+        let denominator = s.add(s.sqrt(s.max(c[4], v)), c[2]);
+        let m = s.mul_add(s.div(s.splat(1.0), denominator), g, s.mul(c[3], m));
         (s.neg_mul_add(c[0], m, p), m, v)
     }
     fn oracle(rate: f64, hyper: &Values, _: u64, p: f64, g: f64, state: &mut [f64; 2]) -> f64 {

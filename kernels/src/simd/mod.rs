@@ -149,11 +149,6 @@ pub trait Simd: Copy + Send + Sync + 'static {
     }
     /// √a, correctly rounded
     fn sqrt(self, a: Self::V) -> Self::V;
-    /// 1/a within 1 ULP for 2⁻¹²⁶ ≤ a ≤ 2¹²⁵, NaN for NaN; anything else for others.
-    #[inline(always)]
-    fn reciprocal(self, a: Self::V) -> Self::V {
-        self.div(self.splat(1.0), a)
-    }
     /// The nearest integer, ties to even, for |a| < 2²². The sign of a zero
     /// may be lost.
     fn round(self, a: Self::V) -> Self::V;

@@ -82,7 +82,6 @@ impl<S: Simd> Simd for Twice<S> {
         copysign(a, sign) -> V;
         signed(a, sign) -> V;
         sqrt(a) -> V;
-        reciprocal(a) -> V;
         round(a) -> V;
         scale(a, n) -> V;
         scale_small(a, n) -> V;

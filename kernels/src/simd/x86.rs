@@ -390,24 +390,6 @@ impl Simd for Avx512 {
         // SAFETY: the token.
         unsafe { _mm512_roundscale_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(a) }
     }
-    /// The bits of a float are about its logarithm: taken from a constant they leave y,
-    /// a guess at 1/a that is up to 5% off. With t = a·y, y·(k − t·(k − t)) is off by
-    /// 2^−14.8: the constants are those for which the largest error over all mantissas
-    /// is the least. A step of Newton's leaves rounding alone. A division would wait
-    /// for the unit that takes square roots; an instruction's guess is not the same on
-    /// every CPU.
-    #[inline(always)]
-    fn reciprocal(self, a: __m512) -> __m512 {
-        // SAFETY: the token.
-        let y = unsafe {
-            let bits = _mm512_sub_epi32(_mm512_set1_epi32(0x7ef3_4000), _mm512_castps_si512(a));
-            _mm512_castsi512_ps(bits)
-        };
-        let (one, k) = (self.splat(1.0), self.splat(3.001_944));
-        let t = self.mul(a, y);
-        let y = self.mul(y, self.neg_mul_add(t, self.sub(k, t), k));
-        self.mul_add(y, self.neg_mul_add(a, y, one), y)
-    }
     #[inline(always)]
     fn power_of_two(self, n: __m512) -> __m512 {
         // The biased exponent lands in the last bits of a number of 24 bits.
