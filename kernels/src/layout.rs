@@ -198,19 +198,19 @@ impl Op for RowsToTile<'_> {
             let usual = const { vectors(S::REGISTERS) * S::LANES };
             // Some columns of all lanes, then the next ones: what is written
             // stays in the first-level cache until its lines are whole.
-            let (whole, begin) = ((panel.rows - lane) / BLOCK, lane);
+            let begin = lane;
             let mut first = 0;
             while first < columns {
                 let take = match columns - first {
                     left if left < 2 * COLUMNS => left,
                     _ => COLUMNS,
                 };
-                for block in 0..whole {
-                    let lane = begin + block * BLOCK;
-                    let from: [*const f32; BLOCK] = std::array::from_fn(|i| {
-                        rows.at(panel.first + lane + i).wrapping_add(first)
-                    });
-                    let to = to.as_mut_ptr().wrapping_add(first * width + lane);
+                let to = to.as_mut_ptr().wrapping_add(first * width);
+                let row = |lane: usize| rows.at(panel.first + lane).wrapping_add(first);
+                lane = begin;
+                while lane + BLOCK <= panel.rows {
+                    let from: [*const f32; BLOCK] = std::array::from_fn(|i| row(lane + i));
+                    let to = to.wrapping_add(lane);
                     // SAFETY: these columns of the rows lie within the matrix
                     // (Rows::check); as many features and lanes lane..lane + 8
                     // lie within the panel.
@@ -221,10 +221,10 @@ impl Op for RowsToTile<'_> {
                             false => transpose_rows(s, from, take, to, width),
                         }
                     }
+                    lane += BLOCK;
                 }
                 first += take;
             }
-            lane += whole * BLOCK;
             for lane in lane..panel.rows {
                 let row = rows.pick.row(panel.first + lane) * columns;
                 let row = &rows.data[row..row + columns];
@@ -307,30 +307,63 @@ impl Op for TileToRows<'_> {
         let TileToRows { tile, features, from, out } = self;
         for panel in tile.panels() {
             let from = &from[panel.of(features)];
-            let out = &mut out[panel.first.min(tile.rows) * features..][..panel.rows * features];
+            let out = &mut out[panel.first.min(tile.rows) * features..];
             if features == 1 {
-                out.copy_from_slice(&from[..panel.rows]);
+                out[..panel.rows].copy_from_slice(&from[..panel.rows]);
                 continue;
             }
             let mut lane = 0;
-            while features >= BLOCK && lane + BLOCK <= panel.rows {
-                for feature in (0..features).step_by(BLOCK) {
-                    let feature = feature.min(features - BLOCK);
-                    let at = feature * panel.width + lane;
-                    let from = std::array::from_fn(|i| from[at + i * panel.width..].as_ptr());
-                    let to = out[lane * features + feature..].as_mut_ptr();
-                    // SAFETY: features feature..feature + 8 and lanes
-                    // lane..lane + 8 lie within the panel, and these rows
-                    // within `out`.
-                    unsafe { s.transpose8(from, to, features) };
-                }
+            // Narrower rows are written as rows of 4, whose ends the next rows overwrite.
+            let beyond = HALF.saturating_sub(features);
+            while lane + BLOCK <= panel.rows && (lane + BLOCK) * features + beyond <= out.len() {
+                let to = out[lane * features..].as_mut_ptr();
+                let column = |feature: usize| {
+                    from.as_ptr().wrapping_add(feature.min(features - 1) * panel.width + lane)
+                };
+                // SAFETY: the columns are those of features of the panel, from
+                // `lane` on, where it has 8 more lanes; these rows, and what
+                // narrow ones are longer, lie within `out`. The last block of
+                // features ends where the rows do.
+                unsafe { rows_of_columns(s, column, features, to) };
                 lane += BLOCK;
             }
-            for (row, out) in out.chunks_exact_mut(features).enumerate().skip(lane) {
+            let rows = out.chunks_exact_mut(features).take(panel.rows);
+            for (row, out) in rows.enumerate().skip(lane) {
                 for (out, &x) in out.iter_mut().zip(from[row..].iter().step_by(panel.width)) {
                     *out = x;
                 }
             }
+        }
+    }
+}
+
+/// Eight rows of so many features, one behind the other, from columns.
+///
+/// # Safety
+/// Eight elements of every column must be valid for reading, and the rows for
+/// writing: where they have fewer than 4 features as if the last one had 4.
+#[inline(always)]
+unsafe fn rows_of_columns<S: Simd>(
+    s: S,
+    column: impl Fn(usize) -> *const f32,
+    features: usize,
+    to: *mut f32,
+) {
+    // SAFETY: the last block of features ends where the rows do, if they are as
+    // long; the rest is the caller's promise.
+    unsafe {
+        if features < BLOCK {
+            for feature in (0..features).step_by(HALF) {
+                let feature = feature.min(features.saturating_sub(HALF));
+                let from = std::array::from_fn(|i| column(feature + i));
+                s.transpose4x8(from, to.wrapping_add(feature), features);
+            }
+            return;
+        }
+        for feature in (0..features).step_by(BLOCK) {
+            let feature = feature.min(features - BLOCK);
+            let from = std::array::from_fn(|i| column(feature + i));
+            s.transpose8(from, to.wrapping_add(feature), features);
         }
     }
 }
@@ -363,7 +396,7 @@ impl Op for PackRows<'_> {
         let usual = const { vectors(S::REGISTERS) * S::LANES };
         let whole = if panel == usual { columns / panel } else { 0 };
         let jump = panel.wrapping_mul(tile.width);
-        for place in 0..tile.rows {
+        for place in 0..if whole > 0 { tile.rows } else { 0 } {
             let mut from = rows.at(place);
             let mut at = to.as_mut_ptr().wrapping_add(place.wrapping_mul(panel));
             for _ in 0..whole {
@@ -377,18 +410,60 @@ impl Op for PackRows<'_> {
                 from = from.wrapping_add(usual);
                 at = at.wrapping_add(jump);
             }
-            let row = rows.pick.row(place) * columns;
-            let row = &rows.data[row..row + columns];
-            for first in (whole * usual..columns).step_by(panel) {
-                let width = panel.min(columns - first);
-                to[first * tile.width + place * width..][..width]
-                    .copy_from_slice(&row[first..first + width]);
+        }
+        for first in (whole * panel..columns).step_by(panel) {
+            let width = panel.min(columns - first);
+            let mut at = to[first * tile.width..].as_mut_ptr();
+            for place in 0..tile.rows {
+                // SAFETY: so many elements of a row, which lies within the matrix
+                // (Rows::check), to their place in `to`, which has a row a lane.
+                unsafe { copy(s, rows.at(place).wrapping_add(first), at, width) };
+                at = at.wrapping_add(width);
             }
         }
         for first in (0..columns).step_by(panel) {
             let width = panel.min(columns - first);
             to[first * tile.width + tile.rows * width..][..(tile.width - tile.rows) * width]
                 .fill(0.0);
+        }
+    }
+}
+
+/// Copies some elements: a call of `memcpy` would take longer than they do.
+///
+/// # Safety
+/// `from` must be valid for reading so many, and `to` for writing them.
+#[inline(always)]
+unsafe fn copy<S: Simd>(s: S, from: *const f32, to: *mut f32, n: usize) {
+    /// The first N of n ≥ N elements and the last N, which may be some of the same.
+    #[inline(always)]
+    unsafe fn ends<const N: usize>(from: *const f32, to: *mut f32, n: usize) {
+        // SAFETY: the caller's promise; [f32; N] has the alignment of f32.
+        unsafe {
+            let first = from.cast::<[f32; N]>().read();
+            let last = from.add(n - N).cast::<[f32; N]>().read();
+            to.cast::<[f32; N]>().write(first);
+            to.add(n - N).cast::<[f32; N]>().write(last);
+        }
+    }
+    // SAFETY: as many elements as there are, at least; the rest is the caller's
+    // promise.
+    unsafe {
+        match n {
+            _ if n >= S::LANES => {
+                let last = n - S::LANES;
+                let mut at = 0;
+                while at < last {
+                    s.store_ptr(s.load_ptr(from.add(at)), to.add(at));
+                    at += S::LANES;
+                }
+                s.store_ptr(s.load_ptr(from.add(last)), to.add(last));
+            }
+            8.. => ends::<8>(from, to, n),
+            4.. => ends::<4>(from, to, n),
+            2.. => ends::<2>(from, to, n),
+            1 => *to = *from,
+            0 => {}
         }
     }
 }

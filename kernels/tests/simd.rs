@@ -312,6 +312,21 @@ impl Op for Memory {
                 assert_eq!(x, if within { block[column * from_stride + row] } else { CANARY });
             }
         }
+        // Rows of 4, also where the next one begins within.
+        for to_stride in [2, 3, 4, 9] {
+            let mut to = vec![CANARY; 8 * to_stride + 4];
+            // SAFETY: 4 rows of 8 on one side, 8 of 4 on the other.
+            unsafe {
+                let rows = std::array::from_fn(|i| block.as_ptr().add(i * from_stride));
+                s.transpose4x8(rows, to.as_mut_ptr(), to_stride);
+            }
+            for (i, &x) in to.iter().enumerate() {
+                let row = (i / to_stride).min(7);
+                let column = i - row * to_stride;
+                let within = column < 4;
+                assert_eq!(x, if within { block[column * from_stride + row] } else { CANARY });
+            }
+        }
     }
 }
 

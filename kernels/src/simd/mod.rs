@@ -265,6 +265,21 @@ pub trait Simd: Copy + Send + Sync + 'static {
             }
         }
     }
+    /// Transposes 4 rows of 8 as [`Simd::transpose8`] does: to 8 rows of 4, which
+    /// are written one after another, so that a row may begin within the one before.
+    ///
+    /// # Safety
+    /// 8 f32 at each of `from` must be valid for reading, the 8 rows of 4 that
+    /// `to` and its stride name for writing, and the two must not overlap.
+    #[inline(always)]
+    unsafe fn transpose4x8(self, from: [*const f32; 4], to: *mut f32, to_stride: usize) {
+        for i in 0..8 {
+            for (j, row) in from.into_iter().enumerate() {
+                // SAFETY: the caller's promise.
+                unsafe { *to.add(i * to_stride + j) = *row.add(i) }
+            }
+        }
+    }
 
     /// −a
     #[inline(always)]

@@ -2,7 +2,7 @@
 //! SIMD128 on wasm, plain arrays elsewhere; AVX where the build targets it.
 
 use super::{Op, Simd};
-use wide::{f32x8, i32x8};
+use wide::{f32x4, f32x8, i32x8};
 
 /// Vectors of 8 lanes on any CPU.
 #[derive(Debug, Clone, Copy)]
@@ -178,16 +178,46 @@ impl Simd for Portable {
     }
     #[inline(always)]
     unsafe fn transpose8(self, from: [*const f32; 8], to: *mut f32, to_stride: usize) {
-        // SAFETY: the caller vouches for 8 readable rows of 8.
-        let rows = from.map(|row| unsafe { self.load_ptr(row) });
-        for (j, column) in f32x8::transpose(rows).into_iter().enumerate() {
-            // SAFETY: the caller vouches for 8 writable rows of 8.
-            unsafe { self.store_ptr(column, to.add(j * to_stride)) }
+        // SAFETY: the caller vouches for 8 rows of 8 on both sides.
+        unsafe {
+            self.transpose8x4(from, to, to_stride);
+            self.transpose8x4(from.map(|row| row.add(4)), to.add(4 * to_stride), to_stride);
+        }
+    }
+    #[inline(always)]
+    unsafe fn transpose8x4(self, from: [*const f32; 8], to: *mut f32, to_stride: usize) {
+        // SAFETY: the caller vouches for 8 rows of 4, and for 4 of 8.
+        unsafe {
+            transpose4(std::array::from_fn(|i| from[i]), to, to_stride);
+            transpose4(std::array::from_fn(|i| from[4 + i]), to.add(4), to_stride);
+        }
+    }
+    #[inline(always)]
+    unsafe fn transpose4x8(self, from: [*const f32; 4], to: *mut f32, to_stride: usize) {
+        // SAFETY: the caller vouches for 4 rows of 8, and for 8 of 4.
+        unsafe {
+            transpose4(from, to, to_stride);
+            transpose4(from.map(|row| row.add(4)), to.add(4 * to_stride), to_stride);
         }
     }
     #[inline(always)]
     fn map(self, a: f32x8, f: impl Fn(f32) -> f32) -> f32x8 {
         f32x8::new(a.to_array().map(f))
+    }
+}
+
+/// Transposes 4 rows of 4, one after another, as [`Simd::transpose4x8`] says.
+///
+/// # Safety
+/// 4 f32 at each of `from` must be valid for reading, and the 4 rows of 4 that
+/// `to` and its stride name for writing.
+#[inline(always)]
+unsafe fn transpose4(from: [*const f32; 4], to: *mut f32, to_stride: usize) {
+    // SAFETY: the caller's promise; [f32; 4] has the alignment of f32.
+    let rows = from.map(|row| f32x4::new(unsafe { row.cast::<[f32; 4]>().read() }));
+    for (j, column) in f32x4::transpose(rows).into_iter().enumerate() {
+        // SAFETY: the caller's promise.
+        unsafe { to.add(j * to_stride).cast::<[f32; 4]>().write(column.to_array()) }
     }
 }
 

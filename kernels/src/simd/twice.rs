@@ -211,4 +211,9 @@ impl<S: Simd> Simd for Twice<S> {
         // SAFETY: the caller's promise is the same.
         unsafe { self.0.transpose8x4(from, to, to_stride) }
     }
+    #[inline(always)]
+    unsafe fn transpose4x8(self, from: [*const f32; 4], to: *mut f32, to_stride: usize) {
+        // SAFETY: the caller's promise is the same.
+        unsafe { self.0.transpose4x8(from, to, to_stride) }
+    }
 }

@@ -124,6 +124,11 @@ macro_rules! memory {
             // SAFETY: the token, which includes AVX2; the caller vouches for the memory.
             unsafe { transpose8x4(from, to, to_stride) }
         }
+        #[inline(always)]
+        unsafe fn transpose4x8(self, from: [*const f32; 4], to: *mut f32, to_stride: usize) {
+            // SAFETY: the token, which includes AVX2; the caller vouches for the memory.
+            unsafe { transpose4x8(from, to, to_stride) }
+        }
     };
 }
 
@@ -599,14 +604,50 @@ unsafe fn transpose8x4(from: [*const f32; 8], to: *mut f32, to_stride: usize) {
             _mm256_insertf128_ps::<1>(low, _mm_loadu_ps(from[i + 4]))
         };
         let (r0, r1, r2, r3) = (rows(0), rows(1), rows(2), rows(3));
-        let (a0, a1) = (_mm256_unpacklo_ps(r0, r1), _mm256_unpackhi_ps(r0, r1));
-        let (a2, a3) = (_mm256_unpacklo_ps(r2, r3), _mm256_unpackhi_ps(r2, r3));
-        const LOW: i32 = 0b01_00_01_00;
-        const HIGH: i32 = 0b11_10_11_10;
-        let store = |j: usize, column: __m256| _mm256_storeu_ps(to.add(j * to_stride), column);
-        store(0, _mm256_shuffle_ps::<LOW>(a0, a2));
-        store(1, _mm256_shuffle_ps::<HIGH>(a0, a2));
-        store(2, _mm256_shuffle_ps::<LOW>(a1, a3));
-        store(3, _mm256_shuffle_ps::<HIGH>(a1, a3));
+        let columns = exchange([r0, r1, r2, r3]);
+        for (j, column) in columns.into_iter().enumerate() {
+            _mm256_storeu_ps(to.add(j * to_stride), column);
+        }
     }
 }
+
+/// Transposes 4 rows of 8, by the same exchanges.
+///
+/// # Safety
+/// The CPU has AVX; the memory is as [`Simd::transpose4x8`] says.
+#[inline(always)]
+unsafe fn transpose4x8(from: [*const f32; 4], to: *mut f32, to_stride: usize) {
+    // SAFETY: the caller vouches for the CPU and for the rows on both sides.
+    unsafe {
+        let rows = exchange(from.map(|row| _mm256_loadu_ps(row)));
+        for (i, row) in rows.into_iter().enumerate() {
+            _mm_storeu_ps(to.add(i * to_stride), _mm256_castps256_ps128(row));
+        }
+        for (i, row) in rows.into_iter().enumerate() {
+            _mm_storeu_ps(to.add((4 + i) * to_stride), _mm256_extractf128_ps::<1>(row));
+        }
+    }
+}
+
+/// Transposes the 4 by 4 lanes of the lower halves, and those of the upper ones.
+///
+/// # Safety
+/// The CPU has AVX.
+#[inline(always)]
+unsafe fn exchange([r0, r1, r2, r3]: [__m256; 4]) -> [__m256; 4] {
+    // SAFETY: the caller vouches for the CPU.
+    unsafe {
+        let (a0, a1) = (_mm256_unpacklo_ps(r0, r1), _mm256_unpackhi_ps(r0, r1));
+        let (a2, a3) = (_mm256_unpacklo_ps(r2, r3), _mm256_unpackhi_ps(r2, r3));
+        [
+            _mm256_shuffle_ps::<LOW_PAIRS>(a0, a2),
+            _mm256_shuffle_ps::<HIGH_PAIRS>(a0, a2),
+            _mm256_shuffle_ps::<LOW_PAIRS>(a1, a3),
+            _mm256_shuffle_ps::<HIGH_PAIRS>(a1, a3),
+        ]
+    }
+}
+
+/// The lower two of four lanes of one vector and of another, and the upper two.
+const LOW_PAIRS: i32 = 0b01_00_01_00;
+const HIGH_PAIRS: i32 = 0b11_10_11_10;

@@ -61,6 +61,7 @@ impl Lanes {
 
 /// The side of the blocks that are transposed in registers.
 const BLOCK: usize = 8;
+const HALF: usize = BLOCK / 2;
 
 /// Slots from rows of so many columns.
 ///
@@ -71,17 +72,25 @@ pub(super) unsafe fn load<W: Simd>(w: W, rows: &Lanes, columns: usize, to: *mut 
     // SAFETY: all columns are less than the rows' elements, all lanes less
     // than LANES; the last block of columns ends where the rows do.
     unsafe {
-        if columns < BLOCK {
+        if columns < HALF {
             for column in 0..columns {
                 w.store_ptr(w.gather(rows.at(), column), to.add(column * W::LANES));
             }
             return;
         }
         for lane in (0..W::LANES).step_by(BLOCK) {
+            let block =
+                |column: usize| std::array::from_fn(|i| (*rows.at().add(lane + i)).add(column));
+            if columns < BLOCK {
+                for column in [0, columns - HALF] {
+                    let to = to.add(column * W::LANES + lane);
+                    w.transpose8x4(block(column), to, W::LANES);
+                }
+                continue;
+            }
             for column in (0..columns).step_by(BLOCK) {
                 let column = column.min(columns - BLOCK);
-                let from = std::array::from_fn(|i| (*rows.at().add(lane + i)).add(column));
-                w.transpose8(from, to.add(column * W::LANES + lane), W::LANES);
+                w.transpose8(block(column), to.add(column * W::LANES + lane), W::LANES);
             }
         }
     }
