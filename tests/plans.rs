@@ -49,6 +49,12 @@ fn softmax_and_cross_entropy_are_one_step() {
 }
 
 #[test]
+fn narrow_inputs_are_packed_for_few_rows_alone() {
+    let text = "input 20 -> dense 64 relu -> dense 64 relu -> dense 1; loss mse; adam 0.001";
+    insta::assert_snapshot!(plan(text, true));
+}
+
+#[test]
 fn a_single_layer_has_no_input_gradient() {
     let text = "input 5 -> dense 1 bias=false; loss mae; sgd 0.1 momentum=0.9";
     insta::assert_snapshot!(plan(text, true));

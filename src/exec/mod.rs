@@ -390,6 +390,7 @@ impl Executor {
                 let input = TileInput {
                     batch: &batch,
                     tile: plan.tile(rows.len()),
+                    whole: rows.len(),
                     rows,
                     scale,
                     asks: false,
@@ -446,6 +447,7 @@ impl Executor {
                 let input = TileInput {
                     batch: &batch,
                     tile: plan.tile(rows.len()),
+                    whole: rows.len(),
                     rows,
                     scale,
                     asks: asks && tile == 0,

@@ -31,10 +31,13 @@ enum Of {
 }
 
 impl Part {
-    /// Who computes it, where it is of a weight.
-    pub(super) fn algorithm(&self, program: &Program) -> Option<Algorithm> {
+    /// Who computes it for a tile of so many rows, where it is of a weight.
+    pub(super) fn algorithm(&self, program: &Program, rows: usize) -> Option<Algorithm> {
         match (&self.of, &program.steps[self.step]) {
-            (Of::Weight(_), Step::WeightGradient { algorithm, .. }) => Some(*algorithm),
+            (Of::Weight(_), &Step::WeightGradient { rows: packed, algorithm, .. }) => {
+                let packed = packed.and_then(|packed| packed.of(rows));
+                Some(packed.map_or(Algorithm::Dots, |_| algorithm))
+            }
             _ => None,
         }
     }
@@ -72,7 +75,8 @@ impl Part {
         let plan = tile.plan;
         match (&tile.program.steps[self.step], &self.of) {
             (&Step::WeightGradient { dz, x, rows, algorithm, .. }, Of::Weight(outputs)) => {
-                let product = Product { dz, x: rows.or(x), algorithm, accumulate };
+                let packed = rows.and_then(|rows| rows.of(tile.tile.rows));
+                let product = Product::new(dz, x, packed, algorithm, accumulate);
                 tile.weight_gradient(outputs.clone(), product, gradient);
             }
             (&Step::WeightGradient { dz, .. } | &Step::BiasGradient { dz, .. }, Of::Bias) => {

@@ -12,11 +12,29 @@ use std::ops::Range;
 /// its rows in panels, as the algorithm takes it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Product {
-    pub(super) dz: BufferId,
-    pub(super) x: Option<BufferId>,
-    pub(super) algorithm: Algorithm,
+    dz: BufferId,
+    x: BufferId,
+    algorithm: Algorithm,
     /// Whether it is added to what is there.
-    pub(super) accumulate: bool,
+    accumulate: bool,
+}
+
+impl Product {
+    /// Of rows in panels, where they are packed, by this algorithm; else scalar
+    /// products of the tiles.
+    pub(super) fn new(
+        dz: BufferId,
+        x: Option<BufferId>,
+        packed: Option<BufferId>,
+        algorithm: Algorithm,
+        accumulate: bool,
+    ) -> Product {
+        let (x, algorithm) = match packed {
+            Some(rows) => (rows, algorithm),
+            None => (x.expect("a weight gradient reads x"), Algorithm::Dots),
+        };
+        Product { dz, x, algorithm, accumulate }
+    }
 }
 
 /// A tile whose values are only read.
@@ -85,7 +103,6 @@ impl Read<'_> {
     fn product<'b>(&'b self, product: Product, gradient: &'b mut [f32]) -> Gemm<'b> {
         let Product { dz, x, algorithm, accumulate } = product;
         let (plan, tile) = (self.plan, self.tile);
-        let x = x.expect("a weight gradient reads x");
         let shape = [self.width(dz), self.width(x)];
         let (data, [features, first]) = self.features(x);
         let right = match algorithm {

@@ -90,11 +90,12 @@ impl Shares {
         let run = |panel: usize, share: &mut Share, arena: &mut [f32]| {
             let first = panel * tile.panel;
             let rows = first..tile.rows.min(first + tile.panel);
+            let whole = tile.rows;
             let tile = Tile::plain(tile.panel, rows.len());
             let Share { targets, classes, levels, loss } = share;
             *loss = LossSum::default();
             let scratch = Scratch { arena, targets, classes, levels, loss };
-            let input = TileInput { batch: &batch, tile, rows, scale, asks: true };
+            let input = TileInput { batch: &batch, tile, rows, whole, scale, asks: true };
             run_tile(plan, program, parameters, input, scratch, None, Threads::One);
         };
         let panels = tile.width / tile.panel;
@@ -196,7 +197,7 @@ fn tasks(plan: &Plan, program: &Program, tile: Tile, threads: usize) -> Vec<Task
     // Cycles of a part, its update included: a multiply-add takes one, and scalar
     // products and biases are added up.
     let cost = |part: &Part| {
-        let each = match part.algorithm(program) {
+        let each = match part.algorithm(program, tile.rows) {
             Some(Algorithm::Dots) => 1.3 * vectors + 3.0,
             Some(_) => 1.15 * vectors,
             None => 2.0 * vectors + 12.0,

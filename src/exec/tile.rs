@@ -23,6 +23,9 @@ pub(super) struct TileInput<'a> {
     pub(super) tile: Tile,
     /// Places in the batch.
     pub(super) rows: Range<usize>,
+    /// Rows of the whole tile that its gradient is computed of, where it is a panel
+    /// of one.
+    pub(super) whole: usize,
     /// What the loss's gradient is multiplied by.
     pub(super) scale: f32,
     /// Whether weights are asked for before they are read: other threads have just
@@ -106,24 +109,29 @@ pub(super) fn run_tile(
                 let load = |arena: &mut [f32]| {
                     let mut work =
                         Work { plan, program, parameters, tile, levels, arena, ahead: &[] };
+                    let rows = rows.and_then(|rows| rows.of(input.whole));
                     work.load(x, rows, features, input.pick(), Threads::One);
                 };
                 threads.all().each_arena(|| load(work.arena), &load);
             }
-            Step::Load { x, rows } => work.load(x, rows, features, input.pick(), threads.all()),
+            Step::Load { x, rows } => {
+                let rows = rows.and_then(|rows| rows.of(input.whole));
+                work.load(x, rows, features, input.pick(), threads.all());
+            }
             Step::Loss { p, dp } => loss.merge(&work.loss(p, dp, targets, input.scale)),
             Step::LossOfLogits { z } => {
                 loss.merge(&work.loss_of_logits(z, targets, input.scale));
             }
-            Step::WeightGradient { weight, bias, dz, x, rows, algorithm } => {
-                if let (Some(x), Some(rows)) = (x, rows) {
+            Step::WeightGradient { weight, bias, dz, x, rows, packs, algorithm } => {
+                let packed = rows.and_then(|rows| rows.of(input.whole));
+                if let (true, Some(x), Some(rows)) = (packs, x, packed) {
                     work.pack(x, rows, threads.all());
                 }
                 let Some(Gradients { flat, first }) = &mut gradients else { continue };
                 let work = work.read();
                 let gradient = &mut flat[plan.weights[weight].clone()];
                 let outputs = 0..plan.tensors[weight].shape[0];
-                let product = Product { dz, x: rows.or(x), algorithm, accumulate: !*first };
+                let product = Product::new(dz, x, packed, algorithm, !*first);
                 work.share_weight_gradient(outputs, product, gradient, threads.all());
                 if let Some(bias) = bias {
                     let gradient = &mut flat[plan.tensors[bias].range.clone()];

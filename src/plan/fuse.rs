@@ -17,7 +17,7 @@
 
 use super::memory::Buffer;
 use super::tables::Tables;
-use super::{BufferId, Ending, SlopeOf, Step, prefers_dots};
+use super::{BufferId, Ending, PackedRows, PlanOptions, SlopeOf, Step, packed};
 use crate::check::model::Unary;
 use crate::ir::{Ir, Op, TensorId, Value};
 use mlpc_kernels::gemm::Algorithm;
@@ -29,7 +29,7 @@ use mlpc_kernels::unary::SlopeFrom;
 pub(super) fn steps(
     ir: &Ir,
     tables: &Tables,
-    fuse: bool,
+    options: PlanOptions,
     train: bool,
 ) -> (Vec<Step>, Vec<Buffer>, Option<BufferId>) {
     let end = if train { ir.nodes.len() } else { ir.prediction + 1 };
@@ -42,6 +42,7 @@ pub(super) fn steps(
     let mut fuser = Fuser {
         ir,
         tables,
+        options,
         users,
         train,
         steps: Vec::new(),
@@ -55,7 +56,7 @@ pub(super) fn steps(
         if fuser.absorbed[id] {
             continue;
         }
-        if fuse {
+        if options.fuse {
             fuser.fused(id);
         } else {
             fuser.plain(id);
@@ -83,6 +84,7 @@ fn slope_source(f: Unary, x: Value, y: Value) -> Value {
 struct Fuser<'a> {
     ir: &'a Ir,
     tables: &'a Tables,
+    options: PlanOptions,
     users: Vec<Vec<usize>>,
     train: bool,
     steps: Vec<Step>,
@@ -94,7 +96,7 @@ struct Fuser<'a> {
     /// Nodes that another node's step has taken in.
     absorbed: Vec<bool>,
     /// The batch's rows in panels.
-    rows: Option<BufferId>,
+    rows: Option<PackedRows>,
 }
 
 /// The plan sets it when the fusing is done.
@@ -132,18 +134,22 @@ impl Fuser<'_> {
         }
     }
 
-    /// What a weight gradient reads: x as rows in panels, and x itself where
-    /// they have yet to be made or it is read as it is.
-    fn rows_of(&mut self, x: Value, dz: Value) -> (Option<BufferId>, Option<BufferId>) {
+    /// What a weight gradient reads: x itself, where it does, and as rows in panels,
+    /// and whether they have yet to be made.
+    fn rows_of(&mut self, x: Value, dz: Value) -> (Option<BufferId>, Option<PackedRows>, bool) {
         let width = self.width(x);
-        if prefers_dots(width, self.ir.nodes[dz].width) {
-            return (Some(self.buffer(x)), None);
+        let most = packed::most_rows(self.options.isa, width, self.ir.nodes[dz].width);
+        if most == 0 {
+            return (Some(self.buffer(x)), None, false);
         }
         match (self.ir.nodes[x].op, self.rows) {
-            (Op::Input, Some(rows)) => (None, Some(rows)),
+            (Op::Input, Some(rows)) => {
+                let x = (rows.most < usize::MAX).then(|| self.buffer(x));
+                (x, Some(rows), false)
+            }
             _ => {
-                let rows = self.new_buffer(format!("rows of %{x}"), width);
-                (Some(self.buffer(x)), Some(rows))
+                let to = self.new_buffer(format!("rows of %{x}"), width);
+                (Some(self.buffer(x)), Some(PackedRows { to, most }), true)
             }
         }
     }
@@ -163,10 +169,11 @@ impl Fuser<'_> {
                 let outputs = self.users[id].iter().find_map(outputs);
                 // Where the batch's numbers are all of them.
                 let width = self.width(id);
-                if width == self.ir.layout.dense
-                    && outputs.is_some_and(|outputs| !prefers_dots(width, outputs))
-                {
-                    self.rows = Some(self.new_buffer("rows".into(), width));
+                let isa = self.options.isa;
+                let most = outputs.map_or(0, |outputs| packed::most_rows(isa, width, outputs));
+                if width == self.ir.layout.dense && most > 0 {
+                    let to = self.new_buffer("rows".into(), width);
+                    self.rows = Some(PackedRows { to, most });
                 }
                 Step::Load { x, rows: self.rows }
             }
@@ -197,9 +204,9 @@ impl Fuser<'_> {
                 Step::SoftmaxSlope { y: self.buffer(y), dy: self.buffer(dy), dz: self.place(id) }
             }
             Op::WeightGradient { dz, x, weight } => {
-                let (x, rows) = self.rows_of(x, dz);
+                let (x, rows, packs) = self.rows_of(x, dz);
                 let dz = self.buffer(dz);
-                Step::WeightGradient { weight, bias: None, dz, x, rows, algorithm }
+                Step::WeightGradient { weight, bias: None, dz, x, rows, packs, algorithm }
             }
             Op::BiasGradient { dz, bias } => Step::BiasGradient { bias, dz: self.buffer(dz) },
             Op::InputGradient { dz, weight } => {

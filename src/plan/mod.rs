@@ -14,6 +14,7 @@
 
 mod fuse;
 mod memory;
+mod packed;
 mod small;
 mod split;
 mod tables;
@@ -192,7 +193,7 @@ pub enum Step {
         /// The rows as a tile.
         x: BufferId,
         /// The same as rows in panels, where the weight gradient reads them.
-        rows: Option<BufferId>,
+        rows: Option<PackedRows>,
     },
     /// Features from `first` on ← the sum of the table's rows that a row's codes
     /// name (+ b)
@@ -279,9 +280,8 @@ pub enum Step {
         /// dz
         dz: BufferId,
     },
-    /// ∂W += dz·xᵀ, and ∂b += Σ dz where it is fused. It reads x from `rows`,
-    /// where there is one, after writing it there, where x is given too; else
-    /// from x.
+    /// ∂W += dz·xᵀ, and ∂b += Σ dz where it is fused. It reads x from `rows` for
+    /// tiles that they are packed of, else from x, as scalar products.
     WeightGradient {
         /// W
         weight: TensorId,
@@ -289,11 +289,13 @@ pub enum Step {
         bias: Option<TensorId>,
         /// dz
         dz: BufferId,
-        /// x, a tile; none where `rows` holds it already.
+        /// x, a tile; none where only `rows` is read.
         x: Option<BufferId>,
         /// x as rows in panels.
-        rows: Option<BufferId>,
-        /// Who computes it.
+        rows: Option<PackedRows>,
+        /// Whether the step packs them; else the load did.
+        packs: bool,
+        /// Who computes it from rows in panels.
         algorithm: Algorithm,
     },
     /// ∂table: each of its rows += the features of the rows whose codes name it
@@ -332,6 +334,22 @@ pub enum Step {
     },
 }
 
+/// A tile as rows in panels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PackedRows {
+    /// Where they lie.
+    pub to: BufferId,
+    /// Rows of the tiles that are packed, at the most: see `packed`.
+    pub most: usize,
+}
+
+impl PackedRows {
+    /// Where the rows of a tile of so many lie, if they are packed.
+    pub(crate) fn of(self, rows: usize) -> Option<BufferId> {
+        (rows <= self.most).then_some(self.to)
+    }
+}
+
 impl Step {
     /// Whether it computes the gradient of parameters.
     pub fn is_of_parameters(&self) -> bool {
@@ -344,7 +362,7 @@ impl Step {
     /// The buffers that it touches.
     fn buffers(&self) -> Vec<BufferId> {
         match *self {
-            Step::Load { x, rows } => [x].into_iter().chain(rows).collect(),
+            Step::Load { x, rows } => [x].into_iter().chain(rows.map(|rows| rows.to)).collect(),
             Step::Gather { to, .. } => vec![to],
             Step::Scatter { from, rows, .. } => vec![from, rows],
             Step::Dense { x, z, ending, .. } => {
@@ -357,7 +375,7 @@ impl Step {
             Step::Slope { slope, dy, dz } => vec![slope.from, dy, dz],
             Step::SoftmaxSlope { y, dy, dz } => vec![y, dy, dz],
             Step::WeightGradient { dz, x, rows, .. } => {
-                [Some(dz), x, rows].into_iter().flatten().collect()
+                [Some(dz), x, rows.map(|rows| rows.to)].into_iter().flatten().collect()
             }
             Step::BiasGradient { dz, .. } => vec![dz],
             Step::InputGradient { dz, dx, slope, .. } => {
@@ -385,10 +403,11 @@ fn own(steps: &[Step]) -> Vec<BufferId> {
         return Vec::new();
     }
     let packs = |step: &Step| match *step {
-        Step::WeightGradient { x: Some(_), rows, .. } => rows,
+        Step::WeightGradient { packs: true, rows, .. } => rows,
         _ => None,
     };
-    [x].into_iter().chain(rows).chain(steps.iter().filter_map(packs)).collect()
+    let rows = rows.into_iter().chain(steps.iter().filter_map(packs));
+    [x].into_iter().chain(rows.map(|rows| rows.to)).collect()
 }
 
 impl Plan {
@@ -406,7 +425,7 @@ impl Plan {
         // Then the gradient of parameters comes last, for all shards.
         let by_outputs = is_by_outputs(&ir.tensors);
         let program = |train: bool, parameters_last: bool| {
-            let (mut steps, mut buffers, output) = fuse::steps(ir, &tables, options.fuse, train);
+            let (mut steps, mut buffers, output) = fuse::steps(ir, &tables, options, train);
             choose_algorithms(&mut steps, &tables.weights, options.isa);
             let mut together = steps.len();
             if parameters_last {
@@ -490,15 +509,6 @@ fn is_by_outputs(tensors: &[Tensor]) -> bool {
 /// products go to matrixmultiply, which knows no panels.
 fn panel(large: bool, isa: Isa) -> usize {
     if large && isa == Isa::Portable { usize::MAX } else { mlpc_kernels::gemm::panel(isa) }
-}
-
-/// Whether a layer's weight gradient is computed as scalar products of the two
-/// tiles rather than from rows in panels. Packing rows costs as much as some 20
-/// outputs take to compute; scalar products are a third slower than register
-/// tiles up to 32 inputs, and take twice as long beyond, where the panels' same
-/// features compete for lines of the cache.
-pub(super) fn prefers_dots(inputs: usize, outputs: usize) -> bool {
-    inputs <= 16 || outputs <= if inputs <= 32 { 16 } else { 10 }
 }
 
 /// Who computes products, and with them what follows.

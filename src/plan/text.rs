@@ -61,8 +61,14 @@ impl Plan {
         };
         match *step {
             Step::Load { x, rows } => {
-                let rows = rows.map_or(String::new(), |rows| format!(", {}", b(rows)));
-                format!("load -> {}{rows}", b(x))
+                let mut text = format!("load -> {}", b(x));
+                if let Some(rows) = rows {
+                    let _ = write!(text, ", {}", b(rows.to));
+                    if rows.most < usize::MAX {
+                        let _ = write!(text, " of up to {} rows", rows.most);
+                    }
+                }
+                text
             }
             Step::Gather { table, bias, to, first } => {
                 let table = &self.tables[table];
@@ -121,18 +127,31 @@ impl Plan {
             Step::SoftmaxSlope { y, dy, dz } => {
                 format!("slope softmax {} of {} -> {}", b(dy), b(y), b(dz))
             }
-            Step::WeightGradient { weight, bias, dz, x, rows, algorithm } => {
+            Step::WeightGradient { weight, bias, dz, x, rows, packs, algorithm } => {
                 let mut text = format!("weight_gradient {}", tensor(weight));
                 if let Some(bias) = bias {
                     let _ = write!(text, " and {}", tensor(bias));
                 }
                 let _ = write!(text, " from {}", b(dz));
-                let _ = match (rows, x) {
-                    (Some(rows), None) => write!(text, ", {}", b(rows)),
-                    (Some(rows), Some(x)) => write!(text, ", {} <- {}", b(rows), b(x)),
-                    (None, x) => x.map_or(Ok(()), |x| write!(text, ", {}", b(x))),
+                if let Some(rows) = rows {
+                    let _ = write!(text, ", {}", b(rows.to));
+                }
+                if let Some(x) = x {
+                    let from = match rows {
+                        Some(_) if packs => " <-",
+                        Some(_) => " or",
+                        None => ",",
+                    };
+                    let _ = write!(text, "{from} {}", b(x));
+                }
+                let why = match rows {
+                    Some(rows) if rows.most < usize::MAX => {
+                        let (tiled, dots) = (algorithm.name(), Algorithm::Dots.name());
+                        format!("{tiled}, {dots} beyond {} rows", rows.most)
+                    }
+                    _ => self.why(weight, algorithm),
                 };
-                let _ = write!(text, " ({})", self.why(weight, algorithm));
+                let _ = write!(text, " ({why})");
                 text
             }
             Step::BiasGradient { bias, dz } => {

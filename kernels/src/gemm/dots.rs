@@ -2,8 +2,8 @@
 //! dz[o]·x[i], with both factors feature-major.
 //!
 //! ```text
-//! for a block of 3 features of dz:         (4 with 32 registers)
-//!   for a block of 4 features of x:
+//! for a block of 3 features of dz:         (4 with 32 registers, 2 with 8)
+//!   for a block of 4 features of x:        (2 with 8)
 //!     for a vector of lanes of the tile: 3 loads of dz, 4 of x, 12 multiply-adds
 //!     for each of dz's: sum the lanes of 4 accumulators, which lie side by side in dW
 //! ```
@@ -20,15 +20,16 @@ use crate::simd::{Op, Simd};
 
 pub(super) struct Dots<'a>(pub(super) Gemm<'a>);
 
-/// Features of x in a block.
+/// Features of x in a block at the most.
 const COLUMNS: usize = 4;
 
-/// Features of dz in a block: the accumulators, a vector each and one of x
-/// fill the register file.
-const fn rows(registers: usize) -> usize {
+/// Features of dz and of x in a block: the accumulators, a vector of each of the
+/// one and one of the other fill the register file.
+const fn block(registers: usize) -> [usize; 2] {
     match registers {
-        32.. => 4,
-        _ => 3,
+        32.. => [4, COLUMNS],
+        16.. => [3, COLUMNS],
+        _ => [2, 2],
     }
 }
 
@@ -47,8 +48,9 @@ impl Op for Dots<'_> {
         else {
             unreachable!("Algorithm::takes refuses it")
         };
-        let row_blocks = m.div_ceil(rows(S::REGISTERS));
-        let column_blocks = n.div_ceil(COLUMNS);
+        let [most_rows, most_columns] = const { block(S::REGISTERS) };
+        let row_blocks = m.div_ceil(most_rows);
+        let column_blocks = n.div_ceil(most_columns);
         let mut row = 0;
         for block in 0..row_blocks {
             let rows = even(m, row_blocks, block);
@@ -68,8 +70,9 @@ impl Op for Dots<'_> {
                 match columns {
                     1 => block.run::<S, 1>(s, rows),
                     2 => block.run::<S, 2>(s, rows),
-                    3 => block.run::<S, 3>(s, rows),
-                    _ => block.run::<S, 4>(s, rows),
+                    3 if most_columns > 2 => block.run::<S, 3>(s, rows),
+                    4 if most_columns > 2 => block.run::<S, 4>(s, rows),
+                    _ => unreachable!("blocks have 1 to {most_columns} columns"),
                 }
                 column += columns;
             }
@@ -106,12 +109,13 @@ struct Block {
 impl Block {
     #[inline(always)]
     fn run<S: Simd, const N: usize>(&self, s: S, m: usize) {
+        let [most, _] = const { block(S::REGISTERS) };
         match m {
             1 => self.block::<S, 1, N>(s),
             2 => self.block::<S, 2, N>(s),
-            3 => self.block::<S, 3, N>(s),
-            _ if rows(S::REGISTERS) > 3 => self.block::<S, 4, N>(s),
-            _ => unreachable!("blocks have 1 to {} rows", rows(S::REGISTERS)),
+            3 if most > 2 => self.block::<S, 3, N>(s),
+            4 if most > 3 => self.block::<S, 4, N>(s),
+            _ => unreachable!("blocks have 1 to {most} rows"),
         }
     }
 

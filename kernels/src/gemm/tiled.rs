@@ -52,7 +52,9 @@ pub(crate) const fn vectors(registers: usize) -> usize {
 /// file.
 const fn rows<S: Simd>(nv: usize, masked: bool) -> usize {
     let fit = (S::REGISTERS - nv - 2 - masked as usize) / nv;
-    if fit > MOST_ROWS { MOST_ROWS } else { fit }
+    // The portable vectors are two registers each, and products go through others.
+    let most = if S::REGISTERS < 16 { 4 } else { MOST_ROWS };
+    if fit > most { most } else { fit }
 }
 
 /// The largest arm of `register_tiles`.

@@ -34,35 +34,54 @@ impl Simd for Portable {
     }
     #[inline(always)]
     fn splat(self, x: f32) -> f32x8 {
-        f32x8::splat(x)
+        // Of halves, as all operations are: the same number for both of them.
+        let half = f32x4::splat(x);
+        // SAFETY: both are 8 f32, any.
+        unsafe { std::mem::transmute::<[f32x4; 2], f32x8>([half; 2]) }
     }
     #[inline(always)]
     fn load(self, from: &[f32]) -> f32x8 {
-        let lanes: [f32; 8] = from[..8].try_into().expect("eight elements");
-        f32x8::new(lanes)
+        let from = &from[..8];
+        // SAFETY: the slice was just cut to eight elements.
+        unsafe { self.load_ptr(from.as_ptr()) }
     }
     #[inline(always)]
     fn store(self, v: f32x8, to: &mut [f32]) {
-        to[..8].copy_from_slice(&v.to_array());
+        let to = &mut to[..8];
+        // SAFETY: the slice was just cut to eight elements.
+        unsafe { self.store_ptr(v, to.as_mut_ptr()) }
     }
+    // Not by way of arrays, for which the compiler takes vectors apart and keeps
+    // their lanes one by one.
     #[inline(always)]
     unsafe fn load_ptr(self, from: *const f32) -> f32x8 {
-        // SAFETY: the caller vouches for 8 readable f32; [f32; 8] has the alignment of f32.
-        f32x8::new(unsafe { from.cast::<[f32; 8]>().read() })
+        // SAFETY: the caller vouches for 8 readable f32; f32x8 is 8 of them, any.
+        unsafe { from.cast::<f32x8>().read_unaligned() }
     }
     #[inline(always)]
     unsafe fn store_ptr(self, v: f32x8, to: *mut f32) {
-        // SAFETY: the caller vouches for 8 writable f32; [f32; 8] has the alignment of f32.
-        unsafe { to.cast::<[f32; 8]>().write(v.to_array()) }
+        // SAFETY: the caller vouches for 8 writable f32; f32x8 is 8 of them.
+        unsafe { to.cast::<f32x8>().write_unaligned(v) }
     }
     #[inline(always)]
     unsafe fn load_first(self, from: *const f32, n: usize) -> f32x8 {
-        let mut lanes = [0.0; 8];
-        for (i, lane) in lanes.iter_mut().enumerate().take(n) {
-            // SAFETY: the caller vouches for n readable f32, and i < n.
-            *lane = unsafe { from.add(i).read() };
+        // A case each: lanes that are written to memory one by one are waited for
+        // when they are read as a vector.
+        // SAFETY: the caller vouches for n readable f32.
+        unsafe {
+            match n {
+                0 => f32x8::ZERO,
+                1 => f32x8::new([*from, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]),
+                2 => f32x8::new([*from, *from.add(1), 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]),
+                3 => f32x8::new([*from, *from.add(1), *from.add(2), 0.0, 0.0, 0.0, 0.0, 0.0]),
+                4..8 => {
+                    let [a, b, c, d] = from.cast::<[f32; 4]>().read();
+                    let [e, f, g] = [4, 5, 6].map(|i| if i < n { *from.add(i) } else { 0.0 });
+                    f32x8::new([a, b, c, d, e, f, g, 0.0])
+                }
+                _ => self.load_ptr(from),
+            }
         }
-        f32x8::new(lanes)
     }
     #[inline(always)]
     unsafe fn store_first(self, v: f32x8, to: *mut f32, n: usize) {
@@ -213,11 +232,11 @@ impl Simd for Portable {
 /// `to` and its stride name for writing.
 #[inline(always)]
 unsafe fn transpose4(from: [*const f32; 4], to: *mut f32, to_stride: usize) {
-    // SAFETY: the caller's promise; [f32; 4] has the alignment of f32.
-    let rows = from.map(|row| f32x4::new(unsafe { row.cast::<[f32; 4]>().read() }));
+    // SAFETY: the caller's promise; f32x4 is 4 f32, any.
+    let rows = from.map(|row| unsafe { row.cast::<f32x4>().read_unaligned() });
     for (j, column) in f32x4::transpose(rows).into_iter().enumerate() {
         // SAFETY: the caller's promise.
-        unsafe { to.add(j * to_stride).cast::<[f32; 4]>().write(column.to_array()) }
+        unsafe { to.add(j * to_stride).cast::<f32x4>().write_unaligned(column) }
     }
 }
 
