@@ -40,6 +40,9 @@ fn costs(isa: Isa) -> Costs {
 /// Where packing pays for fewer rows alone, it is not considered: batches have as many.
 const LEAST_ROWS: usize = 32;
 
+/// No tile of such layers has as many rows.
+const MOST_ROWS: usize = 512;
+
 /// Inputs beyond which a block's features no longer lie side by side in the cache:
 /// there scalar products pay for few outputs alone.
 const MOST_INPUTS: usize = 64;
@@ -67,8 +70,11 @@ pub(super) fn most_rows(isa: Isa, inputs: usize, outputs: usize) -> usize {
     if slower <= 0.0 {
         return usize::MAX;
     }
-    let most = (inputs * outputs * costs.sum / slower) as usize;
-    if most < LEAST_ROWS { 0 } else { most }
+    match (inputs * outputs * costs.sum / slower) as usize {
+        ..LEAST_ROWS => 0,
+        most @ LEAST_ROWS..MOST_ROWS => most,
+        MOST_ROWS.. => usize::MAX,
+    }
 }
 
 #[cfg(test)]
