@@ -34,6 +34,41 @@ impl Op for AskFor<'_> {
     }
 }
 
+/// The same of rows of a matrix, by number: of a long row the first lines, after
+/// which the CPU goes on by itself. Numbers beyond the matrix do nothing.
+pub fn ask_for_rows<T: bytemuck::Pod>(isa: Isa, data: &[T], columns: usize, rows: &[u32]) {
+    let bytes = columns * size_of::<T>();
+    if bytes > 0 {
+        isa.run(AskForRows { data: data.as_ptr().cast(), bytes, rows });
+    }
+}
+
+struct AskForRows<'a> {
+    data: *const u8,
+    /// Bytes of a row.
+    bytes: usize,
+    rows: &'a [u32],
+}
+
+/// Lines of a row that are asked for at the most.
+const LINES: usize = 4;
+
+impl Op for AskForRows<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let bytes = self.bytes.min(LINES * LINE);
+        for &row in self.rows {
+            let row = self.data.wrapping_add(row as usize * self.bytes);
+            for at in (0..bytes).step_by(LINE) {
+                s.prefetch(row.wrapping_add(at).cast());
+            }
+            // A row seldom begins with a line.
+            s.prefetch(row.wrapping_add(bytes - 1).cast());
+        }
+    }
+}
+
 impl Lines {
     /// So many zeros.
     pub fn zeros(len: usize) -> Lines {

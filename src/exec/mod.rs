@@ -30,7 +30,7 @@ use fork::Threads;
 use levels::Levels;
 use mlpc_kernels::gemm::Algorithm;
 use mlpc_kernels::layout::Tile;
-use mlpc_kernels::lines::Lines;
+use mlpc_kernels::lines::{Lines, ask_for_rows};
 use mlpc_kernels::loss::LossSum;
 use mlpc_kernels::optim::Readers;
 use mlpc_kernels::small::MOST_ROWS;
@@ -153,6 +153,9 @@ pub struct Executor {
 /// Shards whose values are kept at once where gradients are computed by
 /// outputs.
 const ROUND: usize = 16;
+
+/// Bytes of a table that stays in a second-level cache beside a step's own memory.
+const NEAR_BYTES: usize = 256 * 1024;
 
 /// The memory of a shard.
 #[derive(Debug)]
@@ -307,6 +310,25 @@ impl Executor {
             self.pace.took(start.elapsed());
         }
         loss
+    }
+
+    /// Asks for the rows of a batch to be brought near while the step before it runs:
+    /// rows by number, which else are waited for one after another. Changes nothing
+    /// else, and does nothing where the cache holds the table, or where several
+    /// threads take the rows, each its own.
+    pub fn ask_for(&self, batch: Batch<'_>) {
+        let Batch { features, targets, rows: Rows::Numbers(rows) } = batch else { return };
+        let near = size_of_val(features.dense) + size_of_val(features.codes) < NEAR_BYTES;
+        if near || self.pays_threads(batch) {
+            return;
+        }
+        let (plan, isa) = (&self.plan, self.plan.options.isa);
+        ask_for_rows(isa, features.dense, plan.layout.dense, rows);
+        ask_for_rows(isa, features.codes, plan.layout.categories.len(), rows);
+        match targets {
+            Targets::Values(values) => ask_for_rows(isa, values, plan.outputs, rows),
+            Targets::Classes(classes) => ask_for_rows(isa, classes, 1, rows),
+        }
     }
 
     /// Whether a batch runs on several threads, where the plan decides.

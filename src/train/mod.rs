@@ -245,12 +245,17 @@ impl Trainer {
         }
         let mut total = 0.0;
         let mut done = 0;
-        for rows in self.order.chunks(self.options.batch) {
-            let batch = Batch {
+        let mut batches = self.order.chunks(self.options.batch).peekable();
+        while let Some(rows) = batches.next() {
+            let batch = |rows| Batch {
                 features: table.features,
                 targets: table.targets,
                 rows: Rows::Numbers(rows),
             };
+            if let Some(next) = batches.peek() {
+                self.executor.ask_for(batch(next));
+            }
+            let batch = batch(rows);
             let loss = self.executor.step(&mut self.state, batch);
             if !loss.is_finite() {
                 return Err(Diverged { epoch: self.epochs + 1 });
