@@ -30,7 +30,7 @@ use fork::Threads;
 use levels::Levels;
 use mlpc_kernels::gemm::Algorithm;
 use mlpc_kernels::layout::Tile;
-use mlpc_kernels::lines::{Lines, ask_for_rows};
+use mlpc_kernels::lines::{self, Lines};
 use mlpc_kernels::loss::LossSum;
 use mlpc_kernels::optim::Readers;
 use mlpc_kernels::small::MOST_ROWS;
@@ -317,17 +317,10 @@ impl Executor {
     /// else, and does nothing where the cache holds the table, or where several
     /// threads take the rows, each its own.
     pub fn ask_for(&self, batch: Batch<'_>) {
-        let Batch { features, targets, rows: Rows::Numbers(rows) } = batch else { return };
-        let near = size_of_val(features.dense) + size_of_val(features.codes) < NEAR_BYTES;
-        if near || self.pays_threads(batch) {
-            return;
-        }
-        let (plan, isa) = (&self.plan, self.plan.options.isa);
-        ask_for_rows(isa, features.dense, plan.layout.dense, rows);
-        ask_for_rows(isa, features.codes, plan.layout.categories.len(), rows);
-        match targets {
-            Targets::Values(values) => ask_for_rows(isa, values, plan.outputs, rows),
-            Targets::Classes(classes) => ask_for_rows(isa, classes, 1, rows),
+        if let Rows::Numbers(rows) = batch.rows
+            && !self.pays_threads(batch)
+        {
+            ask_for_rows(&self.plan, &batch, rows);
         }
     }
 
@@ -416,6 +409,7 @@ impl Executor {
                     rows,
                     scale,
                     asks: false,
+                    far: parallel,
                 };
                 shard.loss = LossSum::default();
                 let scratch = shard.scratch().0;
@@ -473,6 +467,7 @@ impl Executor {
                     rows,
                     scale,
                     asks: asks && tile == 0,
+                    far: parallel,
                 };
                 let first = tile == 0 && matches!(sum, Sum::New);
                 let (scratch, flat) = shard.scratch();
@@ -514,6 +509,21 @@ impl Executor {
             }
         }
         (total / terms, 1)
+    }
+}
+
+/// Asks for these rows of a batch's table to be brought near, where they may be far.
+fn ask_for_rows(plan: &Plan, batch: &Batch<'_>, rows: &[u32]) {
+    let Batch { features, targets, .. } = batch;
+    if size_of_val(features.dense) + size_of_val(features.codes) < NEAR_BYTES {
+        return;
+    }
+    let isa = plan.options.isa;
+    lines::ask_for_rows(isa, features.dense, plan.layout.dense, rows);
+    lines::ask_for_rows(isa, features.codes, plan.layout.categories.len(), rows);
+    match targets {
+        Targets::Values(values) => lines::ask_for_rows(isa, values, plan.outputs, rows),
+        Targets::Classes(classes) => lines::ask_for_rows(isa, classes, 1, rows),
     }
 }
 

@@ -95,7 +95,8 @@ impl Shares {
             let Share { targets, classes, levels, loss } = share;
             *loss = LossSum::default();
             let scratch = Scratch { arena, targets, classes, levels, loss };
-            let input = TileInput { batch: &batch, tile, rows, whole, scale, asks: true };
+            let (asks, far) = (true, true);
+            let input = TileInput { batch: &batch, tile, rows, whole, scale, asks, far };
             run_tile(plan, program, parameters, input, scratch, None, Threads::One);
         };
         let panels = tile.width / tile.panel;

@@ -4,7 +4,7 @@ use super::fork::Threads;
 use super::levels::Levels;
 use super::pieces::{By, product};
 use super::read::{Product, Read};
-use super::{Batch, Rows, Targets};
+use super::{Batch, Rows, Targets, ask_for_rows};
 use crate::inputs::{Features, NONE};
 use crate::plan::{Buffer, BufferId, Plan, Program, SlopeOf, Step};
 use mlpc_kernels::gather;
@@ -31,6 +31,9 @@ pub(super) struct TileInput<'a> {
     /// Whether weights are asked for before they are read: other threads have just
     /// written them, past the caches.
     pub(super) asks: bool,
+    /// Whether its rows are asked for before they are read: nobody has, since several
+    /// threads take those of the batch.
+    pub(super) far: bool,
 }
 
 impl<'a> TileInput<'a> {
@@ -87,6 +90,9 @@ pub(super) fn run_tile(
 ) {
     let tile = input.tile;
     let Scratch { arena, targets, classes, levels, loss } = scratch;
+    if let (true, Pick::Numbers(rows)) = (input.far, input.pick()) {
+        ask_for_rows(plan, input.batch, rows);
+    }
     let targets = load_targets(plan, &input, tile, targets, classes);
     let Batch { features, rows, .. } = *input.batch;
     levels.load(plan, features.codes, input.rows.clone(), |place| rows.at(place));
