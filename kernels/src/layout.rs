@@ -372,10 +372,11 @@ unsafe fn rows_of_columns<S: Simd>(
 /// matrix: what a weight gradient reads. Rows that are padding get 0.
 ///
 /// # Panics
-/// Where the tile's rows lie beyond the matrix, or `to` has not one row a lane.
+/// Where the tile's rows lie beyond the matrix or are more than its lanes, or `to`
+/// has not one row a lane.
 pub fn pack_rows(isa: Isa, tile: Tile, rows: Rows<'_>, panel: usize, to: &mut [f32]) {
     rows.check(tile.rows);
-    assert!(panel > 0 && to.len() == rows.columns * tile.width);
+    assert!(panel > 0 && tile.rows <= tile.width && to.len() == rows.columns * tile.width);
     isa.run(PackRows { tile, rows, panel, to });
 }
 

@@ -59,7 +59,7 @@ impl Op for AskForRows<'_> {
     fn run<S: Simd>(self, s: S) {
         let bytes = self.bytes.min(LINES * LINE);
         for &row in self.rows {
-            let row = self.data.wrapping_add(row as usize * self.bytes);
+            let row = self.data.wrapping_add((row as usize).wrapping_mul(self.bytes));
             for at in (0..bytes).step_by(LINE) {
                 s.prefetch(row.wrapping_add(at).cast());
             }
