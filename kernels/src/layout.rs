@@ -397,7 +397,8 @@ impl Op for PackRows<'_> {
         let usual = const { vectors(S::REGISTERS) * S::LANES };
         let whole = if panel == usual { columns / panel } else { 0 };
         let jump = panel.wrapping_mul(tile.width);
-        for place in 0..if whole > 0 { tile.rows } else { 0 } {
+        let places = if whole > 0 { tile.rows } else { 0 };
+        for place in 0..places {
             let mut from = rows.at(place);
             let mut at = to.as_mut_ptr().wrapping_add(place.wrapping_mul(panel));
             for _ in 0..whole {

@@ -34,10 +34,7 @@ impl Part {
     /// Who computes it for a tile of so many rows, where it is of a weight.
     pub(super) fn algorithm(&self, program: &Program, rows: usize) -> Option<Algorithm> {
         match (&self.of, &program.steps[self.step]) {
-            (Of::Weight(_), &Step::WeightGradient { rows: packed, algorithm, .. }) => {
-                let packed = packed.and_then(|packed| packed.of(rows));
-                Some(packed.map_or(Algorithm::Dots, |_| algorithm))
-            }
+            (Of::Weight(_), step) => Some(Product::of(step, rows, false).algorithm),
             _ => None,
         }
     }
@@ -74,9 +71,8 @@ impl Part {
     ) {
         let plan = tile.plan;
         match (&tile.program.steps[self.step], &self.of) {
-            (&Step::WeightGradient { dz, x, rows, algorithm, .. }, Of::Weight(outputs)) => {
-                let packed = rows.and_then(|rows| rows.of(tile.tile.rows));
-                let product = Product::new(dz, x, packed, algorithm, accumulate);
+            (step, Of::Weight(outputs)) => {
+                let product = Product::of(step, tile.tile.rows, accumulate);
                 tile.weight_gradient(outputs.clone(), product, gradient);
             }
             (&Step::WeightGradient { dz, .. } | &Step::BiasGradient { dz, .. }, Of::Bias) => {

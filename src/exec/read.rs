@@ -3,7 +3,7 @@
 use super::fork::Threads;
 use super::pieces;
 use super::tile::range;
-use crate::plan::{BufferId, Plan, Program};
+use crate::plan::{BufferId, Plan, Program, Step};
 use mlpc_kernels::gemm::{Algorithm, Gemm, Left, Right};
 use mlpc_kernels::layout::{Tile, sum_features};
 use std::ops::Range;
@@ -14,23 +14,20 @@ use std::ops::Range;
 pub(super) struct Product {
     dz: BufferId,
     x: BufferId,
-    algorithm: Algorithm,
+    pub(super) algorithm: Algorithm,
     /// Whether it is added to what is there.
     accumulate: bool,
 }
 
 impl Product {
-    /// Of rows in panels, where they are packed, by this algorithm; else scalar
-    /// products of the tiles.
-    pub(super) fn new(
-        dz: BufferId,
-        x: Option<BufferId>,
-        packed: Option<BufferId>,
-        algorithm: Algorithm,
-        accumulate: bool,
-    ) -> Product {
-        let (x, algorithm) = match packed {
-            Some(rows) => (rows, algorithm),
+    /// A weight gradient's, over a tile of so many rows: of rows in panels where they
+    /// are packed, else scalar products of the tiles.
+    pub(super) fn of(step: &Step, rows: usize, accumulate: bool) -> Product {
+        let Step::WeightGradient { dz, x, rows: packed, algorithm, .. } = *step else {
+            unreachable!("not a weight gradient: {step:?}")
+        };
+        let (x, algorithm) = match packed.and_then(|packed| packed.of(rows)) {
+            Some(packed) => (packed, algorithm),
             None => (x.expect("a weight gradient reads x"), Algorithm::Dots),
         };
         Product { dz, x, algorithm, accumulate }

@@ -128,16 +128,16 @@ pub(super) fn run_tile(
             Step::LossOfLogits { z } => {
                 loss.merge(&work.loss_of_logits(z, targets, input.scale));
             }
-            Step::WeightGradient { weight, bias, dz, x, rows, packs, algorithm } => {
-                let packed = rows.and_then(|rows| rows.of(input.whole));
-                if let (true, Some(x), Some(rows)) = (packs, x, packed) {
+            Step::WeightGradient { weight, bias, dz, x, rows, packs, .. } => {
+                let rows = rows.and_then(|rows| rows.of(input.whole));
+                if let (true, Some(x), Some(rows)) = (packs, x, rows) {
                     work.pack(x, rows, threads.all());
                 }
                 let Some(Gradients { flat, first }) = &mut gradients else { continue };
                 let work = work.read();
                 let gradient = &mut flat[plan.weights[weight].clone()];
                 let outputs = 0..plan.tensors[weight].shape[0];
-                let product = Product::new(dz, x, packed, algorithm, !*first);
+                let product = Product::of(step, input.whole, !*first);
                 work.share_weight_gradient(outputs, product, gradient, threads.all());
                 if let Some(bias) = bias {
                     let gradient = &mut flat[plan.tensors[bias].range.clone()];

@@ -82,7 +82,8 @@ pub(super) unsafe fn load<W: Simd>(w: W, rows: &Lanes, columns: usize, to: *mut 
             let block =
                 |column: usize| std::array::from_fn(|i| (*rows.at().add(lane + i)).add(column));
             if columns < BLOCK {
-                for column in [0, columns - HALF] {
+                for column in (0..columns).step_by(HALF) {
+                    let column = column.min(columns - HALF);
                     let to = to.add(column * W::LANES + lane);
                     w.transpose8x4(block(column), to, W::LANES);
                 }
