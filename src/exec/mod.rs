@@ -32,7 +32,6 @@ use mlpc_kernels::gemm::Algorithm;
 use mlpc_kernels::layout::Tile;
 use mlpc_kernels::lines::{self, Lines};
 use mlpc_kernels::loss::LossSum;
-use mlpc_kernels::optim::Readers;
 use mlpc_kernels::small::MOST_ROWS;
 use mlpc_kernels::team::Team;
 use pace::Pace;
@@ -142,6 +141,8 @@ pub struct Executor {
     team: Team,
     arenas: Vec<Mutex<Lines>>,
     shares: Shares,
+    /// The same where one thread does all of it.
+    alone: Shares,
     pace: Pace,
     /// Where gradients are computed by outputs: the parts, and the gradient.
     parts: Vec<Part>,
@@ -215,6 +216,7 @@ impl Executor {
             Some(_) if !plan.layout.categories.is_empty() => MOST_ROWS * plan.inputs,
             _ => 0,
         };
+        let alone = Shares::new(&plan, batch, 1);
         Executor {
             plan,
             lanes,
@@ -226,6 +228,7 @@ impl Executor {
             team: Team::new(1),
             arenas: Vec::new(),
             shares: Shares::none(),
+            alone,
             pace: Pace::new(),
             parts,
             gradient,
@@ -281,7 +284,7 @@ impl Executor {
             return self.by_outputs(Of::Gradient(parameters), batch, parallel);
         }
         if let Some(tile) = self.shares_of(batch, parallel) {
-            return self.by_shares(Of::Gradient(parameters), batch, tile);
+            return self.by_shares(Of::Gradient(parameters), batch, tile, parallel);
         }
         let (loss, shards) = self.backward(parameters, batch, parallel);
         let threads = threads_of(&self.plan, batch, parallel, &mut self.team, &[]);
@@ -336,7 +339,7 @@ impl Executor {
         }
         if let Some(tile) = self.shares_of(batch, parallel) {
             state.step += 1;
-            return self.by_shares(Of::Step(state), batch, tile);
+            return self.by_shares(Of::Step(state), batch, tile, parallel);
         }
         let (loss, shards) = self.backward(&state.parameters, batch, parallel);
         state.step += 1;
@@ -345,28 +348,35 @@ impl Executor {
         loss
     }
 
-    /// The tile of a batch whose rows threads share, where they do.
+    /// The tile of a batch whose rows threads share, or which one thread takes so,
+    /// where they do.
     fn shares_of(&self, batch: Batch<'_>, parallel: bool) -> Option<Tile> {
-        if !parallel {
-            return None;
-        }
-        let tile = self.plan.shares(batch.rows.len(), self.threads)?;
-        self.shares.hold(tile).then_some(tile)
+        let (shares, threads) = match parallel {
+            true => (&self.shares, self.threads),
+            false => (&self.alone, 1),
+        };
+        let tile = self.plan.shares(batch.rows.len(), threads)?;
+        shares.hold(tile).then_some(tile)
     }
 
     /// Computes the gradient, and updates where that is asked for, on a team whose
-    /// members share the rows, then the parameters.
-    fn by_shares(&mut self, of: Of<'_>, batch: Batch<'_>, tile: Tile) -> f64 {
+    /// members share the rows, then the parameters; or on one thread.
+    fn by_shares(&mut self, of: Of<'_>, batch: Batch<'_>, tile: Tile, parallel: bool) -> f64 {
         let (_, terms) = self.split(of.parameters(), batch);
-        let Executor { plan, shards, shares, team, .. } = self;
-        let scale = (1.0 / terms) as f32;
-        shares.backward(plan, of.parameters(), batch, tile, scale, Threads::Team(team.all(), &[]));
-        let gradient = &mut shards[0].gradient;
-        let (runs, update) = match of {
-            Of::Step(state) => (Runs::new(plan, gradient, state), true),
-            Of::Gradient(_) => (Runs::of_gradient(gradient), false),
+        let Executor { plan, shards, shares, alone, team, .. } = self;
+        let shares = if parallel { shares } else { alone };
+        let mut threads = match parallel {
+            true => Threads::Team(team.all(), &[]),
+            false => Threads::One,
         };
-        shares.parameters(plan, tile, runs, update, Threads::Team(team.all(), &[]));
+        let scale = (1.0 / terms) as f32;
+        shares.backward(plan, of.parameters(), batch, tile, scale, threads.all());
+        let gradient = &mut shards[0].gradient;
+        let runs = match of {
+            Of::Step(state) => Runs::new(plan, gradient, state),
+            Of::Gradient(_) => Runs::of_gradient(gradient),
+        };
+        shares.parameters(plan, tile, runs, threads);
         shares.loss(tile) / terms
     }
 
@@ -419,9 +429,9 @@ impl Executor {
             shards.iter().for_each(|shard| total += shard.loss.total());
 
             let last = first + count == split.shards;
-            let (runs, update) = match &mut of {
-                Of::Step(state) if last => (Runs::new(plan, gradient, state), true),
-                _ => (Runs::of_gradient(gradient), false),
+            let runs = match &mut of {
+                Of::Step(state) if last => Runs::new(plan, gradient, state),
+                _ => Runs::of_gradient(gradient),
             };
             let shards = &*shards;
             runs.each(
@@ -436,10 +446,7 @@ impl Executor {
                         levels: &shard.levels,
                         own: own.as_deref().map(|own| &**own),
                     });
-                    run_part(plan, &parts[index], tiles, runs.gradient, first > 0);
-                    if update {
-                        runs.update(plan, Readers::Same);
-                    }
+                    run_part(plan, &parts[index], tiles, runs, first > 0, !parallel);
                 },
             );
         }

@@ -3,9 +3,11 @@
 
 use super::levels::{Levels, rows_of_part};
 use super::read::{Product, Read};
+use super::reduce::Runs;
 use crate::plan::{LARGE_LAYER, Plan, Program, Step};
 use mlpc_kernels::gather;
 use mlpc_kernels::gemm::Algorithm;
+use mlpc_kernels::optim::Readers;
 use std::ops::Range;
 
 /// A run of the flat buffers whose gradient is computed together: some rows
@@ -61,33 +63,35 @@ impl Part {
         }
     }
 
-    /// Computes its gradient over a tile. It is added to what is there, or not.
+    /// Computes its gradient over a tile. It is added to what is there, or not. Returns
+    /// whether the run has been updated, see [`Runs::compute`].
     pub(super) fn compute(
         &self,
         tile: &Read<'_>,
         levels: &Levels,
-        gradient: &mut [f32],
+        run: Runs<'_>,
         accumulate: bool,
-    ) {
+    ) -> bool {
         let plan = tile.plan;
         match (&tile.program.steps[self.step], &self.of) {
             (step, Of::Weight(outputs)) => {
                 let product = Product::of(step, tile.tile.rows, accumulate);
-                tile.weight_gradient(outputs.clone(), product, gradient);
+                return tile.weight_gradient(outputs.clone(), product, run);
             }
             (&Step::WeightGradient { dz, .. } | &Step::BiasGradient { dz, .. }, Of::Bias) => {
-                tile.bias_gradient(dz, gradient, accumulate);
+                tile.bias_gradient(dz, run.gradient, accumulate);
             }
             (&Step::Scatter { table, rows, first, .. }, &Of::Table(number)) => {
                 if !accumulate {
-                    gradient.fill(0.0);
+                    run.gradient.fill(0.0);
                 }
                 let (width, stride) = (plan.tables[table].width, tile.width(rows));
                 let (rows, pairs) = (&tile.get(rows)[first..], levels.part(table, number));
-                gather::scatter(plan.options.isa, width, rows, stride, pairs, gradient);
+                gather::scatter(plan.options.isa, width, rows, stride, pairs, run.gradient);
             }
             (step, _) => unreachable!("not a step of parameters: {step:?}"),
         }
+        false
     }
 }
 
@@ -170,19 +174,30 @@ pub(super) struct Done<'a> {
     pub(super) own: Option<&'a [f32]>,
 }
 
-/// Computes a part's gradient over tiles, in order. It is added to what is
-/// there, or not.
+/// Computes a part's gradient over tiles, in order. It is added to what is there, or
+/// not. Does the optimizer's step, if the run has one: where no other thread is at
+/// work, beside the last products.
 pub(super) fn run_part<'a>(
     plan: &Plan,
     part: &Part,
-    tiles: impl Iterator<Item = Done<'a>>,
-    gradient: &mut [f32],
+    tiles: impl ExactSizeIterator<Item = Done<'a>>,
+    run: &mut Runs<'_>,
     mut accumulate: bool,
+    alone: bool,
 ) {
-    for Done { rows, arena, levels, own } in tiles {
+    let last = tiles.len() - 1;
+    let mut updated = false;
+    for (number, Done { rows, arena, levels, own }) in tiles.enumerate() {
         let (program, tile) = (&plan.train, plan.tile(rows));
         let tile = Read { plan, program, tile, arena, own, shared: false };
-        part.compute(&tile, levels, gradient, accumulate);
+        let run = match alone && number == last {
+            true => run.all(),
+            false => Runs::of_gradient(run.gradient),
+        };
+        updated = part.compute(&tile, levels, run, accumulate);
         accumulate = true;
+    }
+    if !updated {
+        run.update(plan, Readers::Same);
     }
 }

@@ -2,6 +2,7 @@
 
 use super::fork::Threads;
 use super::pieces;
+use super::reduce::Runs;
 use super::tile::range;
 use crate::plan::{BufferId, Plan, Program, Step};
 use mlpc_kernels::gemm::{Algorithm, Gemm, Left, Right};
@@ -60,14 +61,17 @@ impl Read<'_> {
         &arena[range(self.program, self.tile, buffer)]
     }
 
-    /// ∂W (+)= dz·xᵀ over the tile, for some rows of W.
+    /// ∂W (+)= dz·xᵀ over the tile, for some rows of W. Returns whether these have been
+    /// updated, see [`Runs::compute`].
     pub(super) fn weight_gradient(
         &self,
         outputs: Range<usize>,
         product: Product,
-        gradient: &mut [f32],
-    ) {
-        self.product(product, gradient).rows(outputs).run(product.algorithm, self.plan.options.isa);
+        run: Runs<'_>,
+    ) -> bool {
+        run.compute(self.plan, product.algorithm, |gradient| {
+            self.product(product, gradient).rows(outputs)
+        })
     }
 
     /// The same, on several threads where that pays.
@@ -85,7 +89,8 @@ impl Read<'_> {
         if !pieces::pays(&threads, flops) || rows == outputs.len() {
             let own = threads.arena();
             let read = Read { own: own.as_deref().map(|own| &**own), ..*self };
-            return read.weight_gradient(outputs, product, gradient);
+            read.weight_gradient(outputs, product, Runs::of_gradient(gradient));
+            return;
         }
         let (low, high) = gradient.split_at_mut(rows * inputs);
         let (low_rows, high_rows) =

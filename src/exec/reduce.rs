@@ -4,7 +4,8 @@
 use super::fork::Threads;
 use super::{Shard, State};
 use crate::plan::Plan;
-use mlpc_kernels::optim::Readers;
+use mlpc_kernels::gemm::{Algorithm, Gemm};
+use mlpc_kernels::optim::{Readers, Rule};
 use std::ops::Range;
 
 /// Parameters of a part of the work: the update of one part fits the cache.
@@ -59,31 +60,72 @@ pub(super) struct Runs<'a> {
     v: &'a mut [f32],
     /// Where the run begins.
     start: usize,
-    /// The optimizer's step.
-    step: u64,
+    /// The optimizer's step, where there is one to be done.
+    rule: Option<Rule>,
 }
 
 impl<'a> Runs<'a> {
-    /// All of the buffers.
+    /// All of the buffers, for the state's step.
     pub(super) fn new(plan: &Plan, gradient: &'a mut [f32], state: &'a mut State) -> Self {
         let n = plan.parameters;
         let kept = plan.optimizer.state();
         let (m, rest) = state.optimizer.split_at_mut(n * kept.min(1));
         let v = &mut rest[..n * kept.saturating_sub(1)];
-        let step = state.step;
-        Runs { gradient, parameters: &mut state.parameters, m, v, start: 0, step }
+        let rule = Some(plan.optimizer.at(state.step));
+        Runs { gradient, parameters: &mut state.parameters, m, v, start: 0, rule }
     }
 
     /// The gradient alone.
     pub(super) fn of_gradient(gradient: &'a mut [f32]) -> Self {
-        Runs { gradient, parameters: &mut [], m: &mut [], v: &mut [], start: 0, step: 0 }
+        Runs { gradient, parameters: &mut [], m: &mut [], v: &mut [], start: 0, rule: None }
     }
 
-    /// The optimizer's step over the run.
+    /// The optimizer's step over the run, if there is one to be done.
+    #[inline]
     pub(super) fn update(&mut self, plan: &Plan, readers: Readers) {
-        let state = [&mut *self.m, &mut *self.v];
-        let (isa, parameters) = (plan.options.isa, &mut *self.parameters);
-        plan.optimizer.update(isa, self.step, parameters, self.gradient, state, readers);
+        let Some(rule) = self.rule.filter(|_| !self.gradient.is_empty()) else { return };
+        let (parameters, state) = (&mut *self.parameters, [&mut *self.m, &mut *self.v]);
+        rule.update(plan.options.isa, parameters, self.gradient, state, readers);
+    }
+
+    /// Has a product compute the gradient. Returns whether it has done the optimizer's
+    /// step meanwhile, where there is one to be done.
+    pub(super) fn compute(
+        self,
+        plan: &Plan,
+        algorithm: Algorithm,
+        product: impl FnOnce(&'a mut [f32]) -> Gemm<'a>,
+    ) -> bool {
+        let Runs { gradient, parameters, m, v, rule, .. } = self;
+        let (product, isa) = (product(gradient), plan.options.isa);
+        let Some(rule) = rule else {
+            product.run(algorithm, isa);
+            return false;
+        };
+        product.run_carrying(algorithm, isa, &rule, parameters, [m, v])
+    }
+
+    /// The same, for a while.
+    pub(super) fn all(&mut self) -> Runs<'_> {
+        let Runs { gradient, parameters, m, v, start, rule } = self;
+        Runs { gradient, parameters, m, v, start: *start, rule: *rule }
+    }
+
+    /// Some of it, for a while.
+    pub(super) fn part(&mut self, range: Range<usize>) -> Runs<'_> {
+        let at = range.start - self.start..range.end - self.start;
+        // What there is none of stays empty.
+        let cut = |run: &mut [f32]| at.start.min(run.len())..at.end.min(run.len());
+        let Runs { gradient, parameters, m, v, rule, .. } = self;
+        let (of_parameters, of_m, of_v) = (cut(parameters), cut(m), cut(v));
+        Runs {
+            gradient: &mut gradient[at],
+            parameters: &mut parameters[of_parameters],
+            m: &mut m[of_m],
+            v: &mut v[of_v],
+            start: range.start,
+            rule: *rule,
+        }
     }
 
     /// Cuts the run into parts, the `index`-th of which ends at `end(index)`,
@@ -115,10 +157,10 @@ impl<'a> Runs<'a> {
         let (gradient, gradient2) = cut(self.gradient);
         let (parameters, parameters2) = cut(self.parameters);
         let ((m, m2), (v, v2)) = (cut(self.m), cut(self.v));
-        let Runs { start, step, .. } = self;
+        let Runs { start, rule, .. } = self;
         (
-            Runs { gradient, parameters, m, v, start, step },
-            Runs { gradient: gradient2, parameters: parameters2, m: m2, v: v2, start: place, step },
+            Runs { gradient, parameters, m, v, start, rule },
+            Runs { gradient: gradient2, parameters: parameters2, m: m2, v: v2, start: place, rule },
         )
     }
 }

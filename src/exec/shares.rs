@@ -87,6 +87,7 @@ impl Shares {
         threads: Threads<'_>,
     ) {
         let program = plan.shared.as_ref().expect("rows are shared where there is a program");
+        let team = threads.are_team();
         let run = |panel: usize, share: &mut Share, arena: &mut [f32]| {
             let first = panel * tile.panel;
             let rows = first..tile.rows.min(first + tile.panel);
@@ -95,8 +96,8 @@ impl Shares {
             let Share { targets, classes, levels, loss } = share;
             *loss = LossSum::default();
             let scratch = Scratch { arena, targets, classes, levels, loss };
-            let (asks, far) = (true, true);
-            let input = TileInput { batch: &batch, tile, rows, whole, scale, asks, far };
+            let input =
+                TileInput { batch: &batch, tile, rows, whole, scale, asks: team, far: team };
             run_tile(plan, program, parameters, input, scratch, None, Threads::One);
         };
         let panels = tile.width / tile.panel;
@@ -111,26 +112,28 @@ impl Shares {
         sum.total()
     }
 
-    /// The gradient of all parameters, and their update where it is asked for.
-    pub(super) fn parameters(
-        &self,
-        plan: &Plan,
-        tile: Tile,
-        runs: Runs<'_>,
-        update: bool,
-        threads: Threads<'_>,
-    ) {
+    /// The gradient of all parameters, and the optimizer's step if their run has one.
+    pub(super) fn parameters(&self, plan: &Plan, tile: Tile, runs: Runs<'_>, threads: Threads<'_>) {
         let program = plan.shared.as_ref().expect("rows are shared where there is a program");
         let arena = &self.arena[..program.arena * tile.width];
         let read = Read { plan, program, tile, arena, own: None, shared: true };
+        // Beside a product each store to a line that another thread has read would be
+        // waited for.
+        let readers = if threads.are_team() { Readers::Others } else { Readers::Same };
         each_task(&self.tasks, runs, threads, &|task, runs| {
+            // What no product updates is updated as far as it lies together.
+            let mut from = task.range.start;
             for part in &task.parts {
-                let range = part.range.start - task.range.start..part.range.end - task.range.start;
-                part.compute(&read, &self.shares[0].levels, &mut runs.gradient[range], false);
+                let mut run = runs.part(part.range.clone());
+                if readers == Readers::Others {
+                    run = Runs::of_gradient(run.gradient);
+                }
+                if part.compute(&read, &self.shares[0].levels, run, false) {
+                    runs.part(from..part.range.start).update(plan, readers);
+                    from = part.range.end;
+                }
             }
-            if update {
-                runs.update(plan, Readers::Others);
-            }
+            runs.part(from..task.range.end).update(plan, readers);
         });
     }
 }

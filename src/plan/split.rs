@@ -1,6 +1,7 @@
 //! How a batch is cut: rows to shards, shards to tiles.
 
-use super::{Plan, Program};
+use super::{Plan, PlanOptions, Program, Step};
+use mlpc_kernels::gemm::{self, Algorithm};
 use mlpc_kernels::layout::Tile;
 use mlpc_kernels::simd::Isa;
 use std::ops::Range;
@@ -177,18 +178,40 @@ impl Plan {
 
     /// The tile of a training batch of so many rows that so many threads share: each
     /// takes a panel of it. None where they share its products, or where there are
-    /// several tiles.
+    /// several tiles. One thread takes a tile so whose weights products update, where
+    /// all values of the tile may be kept: one panel of it.
     pub(crate) fn shares(&self, rows: usize, threads: usize) -> Option<Tile> {
         let split = self.split_training(rows);
         if self.shared.is_none() || split.shards * split.tiles > 1 {
             return None;
         }
         let lanes = self.lanes(rows);
+        if threads == 1 {
+            let tile = self.tile(rows);
+            return (tile.panel == lanes && self.carries(rows)).then_some(tile);
+        }
         // Pairs of vectors, in which losses are summed.
         let pair = 2 * self.options.isa.lanes();
         let panel = lanes.div_ceil(threads).next_multiple_of(pair).max(LEAST_LANES_OF_SHARE);
         let panels = lanes.div_ceil(panel);
         (panels > 1).then_some(Tile { width: panels * panel, rows, panel })
+    }
+
+    /// Whether a product over so many rows updates the weights that it computes the
+    /// gradient of.
+    fn carries(&self, rows: usize) -> bool {
+        let PlanOptions { isa, .. } = self.options;
+        let programs = self.shared.iter();
+        let mut steps = programs.flat_map(|program| &program.steps);
+        steps.any(|step| match *step {
+            Step::WeightGradient { weight, rows: Some(packed), algorithm, .. } => {
+                let inputs = self.weights[weight].len() / self.tensors[weight].shape[0];
+                algorithm == Algorithm::Tiled
+                    && packed.of(rows).is_some()
+                    && gemm::carries(isa, &self.optimizer, inputs, self.lanes(rows))
+            }
+            _ => false,
+        })
     }
 
     /// Whether several threads take a training step of so many rows as a team, each
@@ -251,6 +274,9 @@ impl Plan {
                 true if self.shares(rows, 2).is_some() => "on all threads, which share its rows",
                 true if split.shards == 1 => "on all threads, which share its products",
                 true => "on all threads",
+                false if self.shares(rows, 1).is_some() => {
+                    "on one thread, which updates weights beside the products of others"
+                }
                 false => "on one thread",
             }
         )

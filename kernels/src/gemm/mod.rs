@@ -14,6 +14,7 @@
 //! computes the same, for the operands that it [takes](Algorithm::takes); the
 //! plan chooses by shape.
 
+mod carried;
 mod dots;
 mod foreign;
 mod lone;
@@ -28,6 +29,7 @@ pub(crate) use tiled::{PART, vectors};
 pub use piece::Piece;
 
 use crate::layout::Tile;
+use crate::optim::{Optimizer, Rule};
 use crate::simd::{Isa, Op, Simd};
 use crate::unary::Unary;
 use std::ops::Range;
@@ -374,6 +376,34 @@ impl<'a> Gemm<'a> {
         }
     }
 
+    /// Computes the product, which is the gradient of parameters that lie as C does, and
+    /// updates these meanwhile, where that is faster than afterwards. Returns whether it
+    /// has; the results are the same bits as of [`Gemm::run`] and [`Rule::update`].
+    ///
+    /// # Panics
+    /// As [`Gemm::run`] and [`Rule::update`], and where rows of C lie apart.
+    pub fn run_carrying(
+        self,
+        algorithm: Algorithm,
+        isa: Isa,
+        rule: &Rule,
+        parameters: &mut [f32],
+        state: [&mut [f32]; 2],
+    ) -> bool {
+        let Gemm { m, n, .. } = self;
+        assert_eq!(self.layout, Layout::Rows(n), "rows that lie apart");
+        assert_eq!(parameters.len(), m * n, "parameters of another product");
+        if algorithm == Algorithm::Tiled && carried::takes(&self, isa) {
+            self.check();
+            let tiles = carried::Tiles { c: self.c.as_mut_ptr(), gemm: &self, isa };
+            if rule.carry(parameters, tiles.c, state, tiles) {
+                return true;
+            }
+        }
+        self.run(algorithm, isa);
+        false
+    }
+
     /// Whether A, B and C are matrices with two strides each.
     fn in_one_piece(&self) -> bool {
         let left = match self.a {
@@ -476,6 +506,15 @@ pub fn panel(isa: Isa) -> usize {
         }
     }
     isa.run(Columns)
+}
+
+/// Whether a weight gradient over so many rows may update the weights meanwhile, see
+/// [`Gemm::run_carrying`]: if each of the layer's outputs has so many inputs.
+pub fn carries(isa: Isa, optimizer: &Optimizer, inputs: usize, rows: usize) -> bool {
+    carried::has_registers(isa)
+        && optimizer.is_carried()
+        && inputs >= panel(isa)
+        && (1..=PART).contains(&rows)
 }
 
 /// A right factor that has rows.

@@ -291,27 +291,32 @@ impl Op for Tiled<'_, '_> {
 /// Where a block of A's rows lies: `runs` runs of `run` columns, then one of
 /// `tail`.
 #[derive(Clone, Copy)]
-struct Source {
-    at: *const f32,
+pub(super) struct Source {
+    pub(super) at: *const f32,
     /// From one row to the next.
-    row: usize,
+    pub(super) row: usize,
     /// From one column to the next, within a run.
-    column: usize,
-    run: usize,
-    runs: usize,
+    pub(super) column: usize,
+    pub(super) run: usize,
+    pub(super) runs: usize,
     /// From one run to the next.
-    jump: usize,
+    pub(super) jump: usize,
     /// The last run, where its rows lie otherwise: columns and stride of rows.
-    tail: usize,
-    tail_row: usize,
-    tail_at: *const f32,
+    pub(super) tail: usize,
+    pub(super) tail_row: usize,
+    pub(super) tail_at: *const f32,
 }
 
 impl Source {
     /// In a tile of so many features: a run a panel. The first lane is the
     /// first of a panel.
     #[inline(always)]
-    fn of_tile(data: &[f32], tile: Tile, features: usize, lanes: Range<usize>) -> Source {
+    pub(super) fn of_tile(
+        data: &[f32],
+        tile: Tile,
+        features: usize,
+        lanes: Range<usize>,
+    ) -> Source {
         let panel = tile.panel;
         let runs = lanes.len() / panel;
         let end = lanes.start + runs * panel;
@@ -330,7 +335,7 @@ impl Source {
 
     /// The same from another row on.
     #[inline(always)]
-    fn at_row(self, row: usize) -> Source {
+    pub(super) fn at_row(self, row: usize) -> Source {
         Source {
             at: self.at.wrapping_add(row * self.row),
             tail_at: self.tail_at.wrapping_add(row * self.tail_row),

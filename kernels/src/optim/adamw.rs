@@ -2,6 +2,7 @@ use super::{Coefficients, OptimOp, adam};
 use crate::hyper::{Hyper, Values};
 use crate::simd::Simd;
 
+#[derive(Clone, Copy)]
 pub(super) struct AdamW;
 
 impl OptimOp for AdamW {

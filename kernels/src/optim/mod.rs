@@ -94,9 +94,14 @@ macro_rules! optimizers {
                 match self.kind { $(OptimizerKind::$Name => $file::$Name::state(&self.hyper)),* }
             }
 
-            /// One step, in place: number `step` counted from 1, over
-            /// parameters, their gradient, and the state's two buffers (those
-            /// that [`Optimizer::state`] does not count are empty).
+            /// Its step of this number, counted from 1.
+            pub fn at(&self, step: u64) -> Rule {
+                let coefficients = match self.kind { $(OptimizerKind::$Name =>
+                    $file::$Name::coefficients(self.rate, &self.hyper, step)),* };
+                Rule { kind: self.kind, coefficients }
+            }
+
+            /// [`Optimizer::at`] and [`Rule::update`] in one.
             ///
             /// # Panics
             /// Where the lengths do not agree.
@@ -112,13 +117,7 @@ macro_rules! optimizers {
                 match self.kind { $(OptimizerKind::$Name => {
                     let coefficients =
                         $file::$Name::coefficients(self.rate, &self.hyper, step);
-                    let update = Update::<$file::$Name> {
-                        coefficients, parameters, gradient, state, of: PhantomData,
-                    };
-                    match readers {
-                        Readers::Same => isa.run(update),
-                        Readers::Others => isa.run(Streamed(update)),
-                    }
+                    update::<$file::$Name>(isa, coefficients, parameters, gradient, state, readers);
                 }),* }
             }
 
@@ -126,6 +125,27 @@ macro_rules! optimizers {
             pub fn oracle(&self, step: u64, p: f64, g: f64, state: &mut [f64; 2]) -> f64 {
                 match self.kind { $(OptimizerKind::$Name =>
                     $file::$Name::oracle(self.rate, &self.hyper, step, p, g, state)),* }
+            }
+        }
+
+        impl Rule {
+            /// The step, in place: over parameters, their gradient, and the state's two
+            /// buffers (those that [`Optimizer::state`] does not count are empty).
+            ///
+            /// # Panics
+            /// Where the lengths do not agree.
+            pub fn update(
+                &self,
+                isa: Isa,
+                parameters: &mut [f32],
+                gradient: &[f32],
+                state: [&mut [f32]; 2],
+                readers: Readers,
+            ) {
+                match self.kind { $(OptimizerKind::$Name => {
+                    let coefficients = self.coefficients;
+                    update::<$file::$Name>(isa, coefficients, parameters, gradient, state, readers);
+                }),* }
             }
         }
     };
@@ -145,9 +165,66 @@ pub struct Optimizer {
 }
 
 impl Optimizer {
+    /// Whether its steps can be done by who computes the gradient, see [`Rule::carry`].
+    pub(crate) fn is_carried(&self) -> bool {
+        match self.kind {
+            OptimizerKind::Adam | OptimizerKind::AdamW => self.at(1).coefficients[DECAY] == 0.0,
+            OptimizerKind::Sgd | OptimizerKind::RmsProp | OptimizerKind::Adagrad => false,
+        }
+    }
+
     /// This optimizer with its default rate and hyperparameters.
     pub fn new(kind: OptimizerKind) -> Self {
         Optimizer { kind, rate: kind.default_rate(), hyper: defaults(kind.hypers()) }
+    }
+}
+
+/// An optimizer's step of some number: how every parameter follows from its gradient.
+#[derive(Debug, Clone, Copy)]
+pub struct Rule {
+    kind: OptimizerKind,
+    coefficients: Coefficients,
+}
+
+/// Who computes a gradient and updates its parameters meanwhile.
+pub(crate) trait Carrier {
+    /// Does so: `update` is of as many elements as there are parameters.
+    fn run<P: Vectors + Copy>(self, update: P);
+}
+
+impl Rule {
+    /// Has the step done by who computes the gradient: as many elements as there are
+    /// parameters, at `gradient`, which is read by the update alone. Only steps that
+    /// wait for roots and divisions are, and those without a decay of the gradient:
+    /// others have no time to be won. Returns whether that has been done.
+    ///
+    /// # Panics
+    /// Where the lengths do not agree.
+    pub(crate) fn carry(
+        &self,
+        parameters: &mut [f32],
+        gradient: *const f32,
+        state: [&mut [f32]; 2],
+        carrier: impl Carrier,
+    ) -> bool {
+        let slices = (parameters, gradient, state);
+        match self.kind {
+            _ if self.coefficients[DECAY] != 0.0 => return false,
+            OptimizerKind::Adam => self.carry_of::<adam::Adam>(slices, carrier),
+            OptimizerKind::AdamW => self.carry_of::<adamw::AdamW>(slices, carrier),
+            OptimizerKind::Sgd | OptimizerKind::RmsProp | OptimizerKind::Adagrad => return false,
+        }
+        true
+    }
+
+    fn carry_of<O: OptimOp + Copy>(
+        &self,
+        (parameters, gradient, state): (&mut [f32], *const f32, [&mut [f32]; 2]),
+        carrier: impl Carrier,
+    ) {
+        let (pass, kept) = Pass::<O>::new(self.coefficients, parameters, gradient, state);
+        assert_eq!(kept, [true; 2], "it keeps two numbers a parameter");
+        carrier.run(Keeping::<O, 2, false, false>(pass));
     }
 }
 
@@ -187,6 +264,23 @@ pub enum Readers {
     Others,
 }
 
+/// A step of an optimizer with these coefficients.
+#[inline(always)]
+fn update<O: OptimOp>(
+    isa: Isa,
+    coefficients: Coefficients,
+    parameters: &mut [f32],
+    gradient: &[f32],
+    state: [&mut [f32]; 2],
+    readers: Readers,
+) {
+    let update = Update::<O> { coefficients, parameters, gradient, state, of: PhantomData };
+    match readers {
+        Readers::Same => isa.run(update),
+        Readers::Others => isa.run(Streamed(update)),
+    }
+}
+
 /// A step.
 struct Update<'a, O> {
     coefficients: Coefficients,
@@ -199,12 +293,23 @@ struct Update<'a, O> {
 /// The same, whose parameters are written past the caches.
 struct Streamed<'a, O>(Update<'a, O>);
 
+impl<O: OptimOp> Update<'_, O> {
+    /// The slices, which state is kept, and how many elements.
+    #[inline(always)]
+    fn pass(self) -> (Pass<O>, [bool; 2], usize) {
+        let Update { coefficients, parameters, gradient, state, .. } = self;
+        let n = parameters.len();
+        assert_eq!(gradient.len(), n);
+        let (pass, kept) = Pass::new(coefficients, parameters, gradient.as_ptr(), state);
+        (pass, kept, n)
+    }
+}
+
 impl<O: OptimOp> Op for Update<'_, O> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let n = self.parameters.len();
-        let (pass, kept) = self.pass();
+        let (pass, kept, n) = self.pass();
         // SAFETY: all slices have n elements, but for the state that is not
         // kept: `pass` has checked.
         unsafe { pass.each::<S, false>(s, kept, n) }
@@ -215,8 +320,7 @@ impl<O: OptimOp> Op for Streamed<'_, O> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let n = self.0.parameters.len();
-        let (pass, kept) = self.0.pass();
+        let (pass, kept, n) = self.0.pass();
         // Up to a place from which on whole registers may be streamed.
         let first = pass.p.align_offset(size_of::<f32>() * S::LANES).min(n);
         // SAFETY: as above, and `first` ≤ n; behind it, if there is anything, p is a
@@ -229,29 +333,8 @@ impl<O: OptimOp> Op for Streamed<'_, O> {
     }
 }
 
-impl<O: OptimOp> Update<'_, O> {
-    /// The slices, whose lengths are checked, and which state is kept.
-    #[inline(always)]
-    fn pass(self) -> (Pass<O>, [bool; 2]) {
-        let Update { coefficients, parameters, gradient, state: [first, second], .. } = self;
-        let n = parameters.len();
-        assert_eq!(gradient.len(), n);
-        assert!(first.len() == n || first.is_empty());
-        assert!(second.len() == n || second.is_empty());
-        let kept = [!first.is_empty(), !second.is_empty()];
-        let pass = Pass {
-            coefficients,
-            p: parameters.as_mut_ptr(),
-            g: gradient.as_ptr(),
-            m: first.as_mut_ptr(),
-            v: second.as_mut_ptr(),
-            of: PhantomData,
-        };
-        (pass, kept)
-    }
-}
-
-/// The slices of [`Update`], from exclusive borrows where they are written.
+/// The slices of a step, from exclusive borrows where they are written.
+#[derive(Clone, Copy)]
 struct Pass<O> {
     coefficients: Coefficients,
     p: *mut f32,
@@ -262,6 +345,29 @@ struct Pass<O> {
 }
 
 impl<O: OptimOp> Pass<O> {
+    /// Over slices whose lengths are checked, and a gradient of as many elements; and
+    /// which state is kept.
+    #[inline(always)]
+    fn new(
+        coefficients: Coefficients,
+        parameters: &mut [f32],
+        gradient: *const f32,
+        [first, second]: [&mut [f32]; 2],
+    ) -> (Self, [bool; 2]) {
+        let n = parameters.len();
+        assert!(first.len() == n || first.is_empty());
+        assert!(second.len() == n || second.is_empty());
+        let pass = Pass {
+            coefficients,
+            p: parameters.as_mut_ptr(),
+            g: gradient,
+            m: first.as_mut_ptr(),
+            v: second.as_mut_ptr(),
+            of: PhantomData,
+        };
+        (pass, [!first.is_empty(), !second.is_empty()])
+    }
+
     /// Over so many elements; parameters are streamed where `STREAM`.
     ///
     /// # Safety
@@ -310,6 +416,7 @@ impl<O: OptimOp> Pass<O> {
 }
 
 /// A pass that reads and writes the first `KEPT` buffers of state.
+#[derive(Clone, Copy)]
 struct Keeping<O, const KEPT: usize, const STREAM: bool, const DECAYS: bool>(Pass<O>);
 
 impl<O: OptimOp, const KEPT: usize, const STREAM: bool, const DECAYS: bool> Vectors
