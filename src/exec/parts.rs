@@ -175,8 +175,9 @@ pub(super) struct Done<'a> {
 }
 
 /// Computes a part's gradient over tiles, in order. It is added to what is there, or
-/// not. Does the optimizer's step, if the run has one: where no other thread is at
-/// work, beside the last products.
+/// not. Then does the optimizer's step, if the run has one: or beside the product, where
+/// no other thread is at work, and where the rows are those of one tile; those of several
+/// come from beyond the second-level cache, as parameters and state may.
 pub(super) fn run_part<'a>(
     plan: &Plan,
     part: &Part,
@@ -185,15 +186,12 @@ pub(super) fn run_part<'a>(
     mut accumulate: bool,
     alone: bool,
 ) {
-    let last = tiles.len() - 1;
+    let carries = alone && tiles.len() == 1 && !accumulate;
     let mut updated = false;
-    for (number, Done { rows, arena, levels, own }) in tiles.enumerate() {
+    for Done { rows, arena, levels, own } in tiles {
         let (program, tile) = (&plan.train, plan.tile(rows));
         let tile = Read { plan, program, tile, arena, own, shared: false };
-        let run = match alone && number == last {
-            true => run.all(),
-            false => Runs::of_gradient(run.gradient),
-        };
+        let run = if carries { run.all() } else { Runs::of_gradient(run.gradient) };
         updated = part.compute(&tile, levels, run, accumulate);
         accumulate = true;
     }

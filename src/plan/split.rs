@@ -300,6 +300,7 @@ impl Program {
 mod tests {
     use crate::check::Limits;
     use crate::plan::{Plan, PlanOptions};
+    use mlpc_kernels::simd::Isa;
 
     #[test]
     fn smaller_batches_have_no_more_shards_than_the_executor_has_room_for() {
@@ -328,6 +329,23 @@ mod tests {
         let split = plan.split_training(2048);
         assert_eq!(plan.most_shards(2048), 9);
         assert_eq!((split.shards, split.shard(7)), (8, 1792..2048));
+    }
+
+    #[test]
+    fn one_thread_updates_weights_beside_products_where_that_pays() {
+        let says = |text: &str, rows: usize| {
+            let plan = Plan::new(&network_of(text), PlanOptions::from_environment().unwrap());
+            let how = plan.explain_split(rows);
+            assert!(how.contains("on one thread"), "{how}");
+            how.contains("beside the products")
+        };
+        let isa = PlanOptions::from_environment().unwrap().isa;
+        let wide = "input 13 -> dense 64 relu -> dense 64 relu -> dense 1; loss mse";
+        let narrow = "input 13 -> dense 63 relu -> dense 63 relu -> dense 1; loss mse";
+        let adam = |network: &str| format!("{network}; adam");
+        assert_eq!(says(&adam(wide), 32), isa == Isa::Avx512);
+        assert!(!says(&adam(narrow), 32));
+        assert!(!says(&format!("{wide}; sgd"), 32));
     }
 
     fn network_of(text: &str) -> crate::check::model::Network {

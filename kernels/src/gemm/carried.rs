@@ -28,7 +28,7 @@ use crate::simd::{Isa, Op, Simd, Vectors};
 
 /// Vectors of columns of a register tile, and rows at the most: the accumulators, a row of
 /// B, two broadcasts and what an update computes with, some 6 vectors, fill 32 registers.
-/// (With 16, there are too few accumulators left: 15% more for a whole step.)
+/// (With 16 too few accumulators are left: a whole step takes 15% more.)
 const NV: usize = vectors(32);
 const MOST_ROWS: usize = 5;
 
