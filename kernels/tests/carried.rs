@@ -1,19 +1,13 @@
 //! Parameters that are updated beside the product which computes their gradient: the
 //! same bits as of the product and the update, one after the other.
 
+mod common;
+
+use common::noise;
 use mlpc_kernels::gemm::{self, Algorithm, Gemm, Left, Right};
 use mlpc_kernels::layout::Tile;
 use mlpc_kernels::optim::{Optimizer, OptimizerKind, Readers};
 use mlpc_kernels::simd::Isa;
-
-fn noise(seed: u32, n: usize) -> Vec<f32> {
-    let mut state = seed.wrapping_mul(2).wrapping_add(1);
-    let mut next = || {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (state >> 8) as f32 / (1 << 23) as f32 - 1.0
-    };
-    (0..n).map(|_| next()).collect()
-}
 
 fn isas() -> impl Iterator<Item = Isa> {
     Isa::ALL.into_iter().chain([Isa::Model]).filter(|isa| isa.available())

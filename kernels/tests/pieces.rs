@@ -1,5 +1,8 @@
 //! A product in pieces is the product: the same bits.
 
+mod common;
+
+use common::noise;
 use mlpc_kernels::gemm::{self, Algorithm, End, Gemm, Piece, Slope, Start};
 use mlpc_kernels::layout::Tile;
 use mlpc_kernels::simd::Isa;
@@ -16,16 +19,6 @@ fn in_pieces<'a>(piece: Piece<'a>, copy: &'a [f32], isa: Isa) -> usize {
     }
 }
 
-fn noise(n: usize) -> Vec<f32> {
-    let mut state = 7u32;
-    (0..n)
-        .map(|_| {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (state >> 8) as f32 / (1 << 23) as f32 - 1.0
-        })
-        .collect()
-}
-
 #[test]
 fn pieces_give_the_same_bits() {
     for isa in Isa::ALL.into_iter().filter(|isa| isa.available()) {
@@ -33,9 +26,9 @@ fn pieces_give_the_same_bits() {
         for (outputs, inputs) in [(1, 40), (24, 7), (25, 784), (49, 50), (130, 65), (400, 3)] {
             for width in [isa.lanes(), panel, panel + isa.lanes(), 5 * panel] {
                 let tile = Tile { width, rows: width, panel };
-                let weights = noise(outputs * inputs);
-                let (x, bias) = (noise(inputs * width), noise(outputs));
-                let (dz, y) = (noise(outputs * width), noise(inputs * width));
+                let weights = noise(3, outputs * inputs);
+                let (x, bias) = (noise(3, inputs * width), noise(3, outputs));
+                let (dz, y) = (noise(3, outputs * width), noise(3, inputs * width));
                 let forward = |z: &mut [f32], start: Start<'_>, whole: bool| {
                     let shape = [outputs, inputs];
                     let end = End::Rectifier { leak: 0.0 };

@@ -1,18 +1,12 @@
 //! Sums over a tile's rows whose panels lie apart, a thread's share each: the same
 //! bits as over the tile in one piece, and with the naive product's numbers.
 
+mod common;
+
+use common::noise;
 use mlpc_kernels::gemm::{self, Algorithm, Gemm, Left, Right};
 use mlpc_kernels::layout::{Tile, pack_tile, sum_features};
 use mlpc_kernels::simd::Isa;
-
-fn noise(seed: u32, n: usize) -> Vec<f32> {
-    let mut state = seed.wrapping_mul(2).wrapping_add(1);
-    let mut next = || {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (state >> 8) as f32 / (1 << 23) as f32 - 1.0
-    };
-    (0..n).map(|_| next()).collect()
-}
 
 fn bits(x: &[f32]) -> Vec<u32> {
     x.iter().map(|x| x.to_bits()).collect()

@@ -105,7 +105,7 @@ impl<'a> Runs<'a> {
         product.run_carrying(algorithm, isa, &rule, parameters, [m, v])
     }
 
-    /// The same, for a while.
+    /// This run, for a while.
     pub(super) fn all(&mut self) -> Runs<'_> {
         let Runs { gradient, parameters, m, v, start, rule } = self;
         Runs { gradient, parameters, m, v, start: *start, rule: *rule }

@@ -1,6 +1,6 @@
 //! How a batch is cut: rows to shards, shards to tiles.
 
-use super::{Plan, PlanOptions, Program, Step};
+use super::{Plan, Program, Step};
 use mlpc_kernels::gemm::{self, Algorithm};
 use mlpc_kernels::layout::Tile;
 use mlpc_kernels::simd::Isa;
@@ -200,10 +200,8 @@ impl Plan {
     /// Whether a product over so many rows updates the weights that it computes the
     /// gradient of.
     fn carries(&self, rows: usize) -> bool {
-        let PlanOptions { isa, .. } = self.options;
-        let programs = self.shared.iter();
-        let mut steps = programs.flat_map(|program| &program.steps);
-        steps.any(|step| match *step {
+        let isa = self.options.isa;
+        self.train.steps.iter().any(|step| match *step {
             Step::WeightGradient { weight, rows: Some(packed), algorithm, .. } => {
                 let inputs = self.weights[weight].len() / self.tensors[weight].shape[0];
                 algorithm == Algorithm::Tiled
