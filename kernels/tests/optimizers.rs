@@ -16,7 +16,7 @@ fn after_a_step(optimizer: &Optimizer, isa: Isa, gradient: f32) -> [f32; 2] {
         unused.clear();
     }
     let [m, v] = &mut state;
-    optimizer.update(isa, 1, &mut parameters, &gradients, [m, v], Readers::Same);
+    optimizer.at(1).update(isa, &mut parameters, &gradients, [m, v], Readers::Same);
     [parameters[0], parameters[n - 1]]
 }
 

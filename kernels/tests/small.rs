@@ -4,6 +4,7 @@
 
 use mlpc_kernels::layout::{Pick, Rows};
 use mlpc_kernels::loss::{Loss, LossKind};
+use mlpc_kernels::optim::{Optimizer, OptimizerKind, Readers};
 use mlpc_kernels::simd::Isa;
 use mlpc_kernels::single::Ending;
 use mlpc_kernels::small::{Batch, Layer, MOST_ROWS, Net, Targets};
@@ -140,6 +141,52 @@ fn gradients_agree_with_plain_code() {
             for width in 1..=MOST_ROWS.div_ceil(isa.lanes()) {
                 let some = kinds.contains(&(loss, width));
                 assert!(some, "{loss:?} with {width} vectors was not tested");
+            }
+        }
+    }
+}
+
+/// A step in one call is the gradient and then the update, bit for bit.
+#[test]
+fn steps_are_gradient_and_update() {
+    let mut optimizers: Vec<Optimizer> =
+        OptimizerKind::ALL.iter().copied().map(Optimizer::new).collect();
+    let decaying = |o: &Optimizer| {
+        let at = o.kind.hypers().iter().position(|hyper| hyper.name == "weight_decay");
+        let mut o = *o;
+        o.hyper[at.expect("all have it")] = 0.1;
+        o
+    };
+    optimizers.extend(optimizers.clone().iter().map(decaying));
+    let mut momentum = Optimizer::new(OptimizerKind::Sgd);
+    momentum.hyper[0] = 0.9;
+    optimizers.extend([momentum, decaying(&momentum)]);
+    for isa in isas() {
+        let mut noise = Noise(14);
+        for case in 0..400 {
+            let optimizer = &optimizers[case % optimizers.len()];
+            let rows = 1 + noise.below(MOST_ROWS);
+            let (layers, loss) = network(&mut noise);
+            let Some(net) = Net::new(&layers, loss) else { continue };
+            let table = Table::new(&mut noise, net.inputs(), net.outputs(), &loss, rows);
+            let batch = table.batch(&net, &loss, Pick::From(0), rows);
+            let (n, kept) = (net.parameters(), optimizer.state());
+            let state = [usize::from(kept > 0) * n, usize::from(kept > 1) * n];
+            let mut ours = (noise.numbers(n), state.map(|n| vec![0.0; n]));
+            let mut expected = ours.clone();
+            let mut gradient = vec![f32::NAN; n];
+            for step in 1..=3 {
+                let rule = optimizer.at(step);
+                let (parameters, [m, v]) = &mut ours;
+                let loss = net.step(isa, &rule, parameters, [m, v], &batch, 0.5);
+                let (parameters, [m, v]) = &mut expected;
+                let before = net.gradient(isa, parameters, &batch, 0.5, &mut gradient);
+                rule.update(isa, parameters, &gradient, [m, v], Readers::Same);
+                assert_eq!(loss.to_bits(), before.to_bits());
+                let bits = |x: &[f32]| x.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+                let same = bits(&ours.0) == bits(&expected.0)
+                    && (0..2).all(|i| bits(&ours.1[i]) == bits(&expected.1[i]));
+                assert!(same, "{isa}, {rows} rows, {layers:?}, {optimizer:?}, step {step}");
             }
         }
     }

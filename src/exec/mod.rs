@@ -263,8 +263,8 @@ impl Executor {
         &self.plan
     }
 
-    /// The gradient that the last call of [`Executor::gradient`] or
-    /// [`Executor::step`] computed, laid out as the state's parameters are.
+    /// The gradient that the last call of [`Executor::gradient`] computed, laid out as
+    /// the state's parameters are. It lasts until the next step.
     pub fn last_gradient(&self) -> &[f32] {
         if self.plan.is_by_outputs() { &self.gradient } else { &self.shards[0].gradient }
     }

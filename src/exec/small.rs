@@ -3,7 +3,6 @@
 use super::{Batch, Executor, Rows, State, Targets};
 use crate::plan::Plan;
 use mlpc_kernels::layout::{self, Pick};
-use mlpc_kernels::optim::Readers;
 use mlpc_kernels::small::{self, Net};
 
 impl Executor {
@@ -22,20 +21,12 @@ impl Executor {
         let plan = &*self.plan;
         let (net, terms, batch) = prepare(plan, batch, &mut self.expanded)?;
         let (isa, scale) = (plan.options.isa, (1.0 / terms) as f32);
-        let gradient = &mut self.shards[0].gradient;
-        let loss = net.gradient(isa, &state.parameters, &batch, scale, gradient);
         state.step += 1;
         // What the optimizer does not keep is empty.
         let (n, kept) = (plan.parameters, plan.optimizer.state());
         let (first, second) = state.optimizer.split_at_mut(n * kept.min(1));
-        plan.optimizer.update(
-            isa,
-            state.step,
-            &mut state.parameters,
-            gradient,
-            [first, second],
-            Readers::Same,
-        );
+        let rule = plan.optimizer.at(state.step);
+        let loss = net.step(isa, &rule, &mut state.parameters, [first, second], &batch, scale);
         Some(loss / terms)
     }
 }

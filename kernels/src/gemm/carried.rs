@@ -23,8 +23,8 @@
 use super::strip::Strip;
 use super::tiled::{PART, Source, Tiled, vectors};
 use super::{Algorithm, End, Gemm, InRows, Layout, Left, Right, Start, column};
-use crate::optim::Carrier;
-use crate::simd::{Isa, Op, Simd, Vectors};
+use crate::optim::{Carrier, Updates};
+use crate::simd::{Isa, Op, Simd};
 
 /// Vectors of columns of a register tile, and rows at the most: the accumulators, a row of
 /// B, two broadcasts and what an update computes with, some 6 vectors, fill 32 registers.
@@ -69,7 +69,7 @@ pub(super) struct Tiles<'g, 'a> {
 }
 
 impl Carrier for Tiles<'_, '_> {
-    fn run<P: Vectors + Copy>(self, update: P) {
+    fn run<U: Updates>(self, update: U) {
         let Tiles { gemm, c, isa } = self;
         let columns = gemm.n - gemm.n % (NV * isa.lanes());
         if columns < gemm.n {
@@ -91,19 +91,19 @@ impl Carrier for Tiles<'_, '_> {
 }
 
 /// The first `columns` columns of a product, in whole panels, and the update of all.
-struct Carried<'g, 'a, P> {
+struct Carried<'g, 'a, U> {
     gemm: &'g Gemm<'a>,
     /// From the exclusive borrow of C.
     c: *mut f32,
     columns: usize,
-    update: P,
+    update: U,
 }
 
-impl<P: Vectors + Copy> Op for Carried<'_, '_, P> {
+impl<U: Updates> Op for Carried<'_, '_, U> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Carried { gemm, c, columns, mut update } = self;
+        let Carried { gemm, c, columns, update } = self;
         let &Gemm { m, n, k, a, b, start, .. } = gemm;
         if S::REGISTERS < 32 {
             unreachable!("`takes` refuses such registers");
@@ -116,9 +116,13 @@ impl<P: Vectors + Copy> Op for Carried<'_, '_, P> {
                 // SAFETY: within row `row` of C, which has as many elements as there
                 // are parameters: Gemm::run_carrying has checked.
                 unsafe {
+                    let gradient = c.add(at);
                     match count == S::LANES {
-                        true => update.vector::<S, true>(s, at, count),
-                        false => update.vector::<S, false>(s, at, count),
+                        true => update.vector::<S, true>(s, at, count, s.load_ptr(gradient)),
+                        false => {
+                            let gradient = s.load_first(gradient, count);
+                            update.vector::<S, false>(s, at, count, gradient);
+                        }
                     }
                 }
                 at += count;
@@ -142,6 +146,7 @@ impl<P: Vectors + Copy> Op for Carried<'_, '_, P> {
             c,
             stride: n,
             onto: matches!(start, Start::C),
+            all: c,
             update,
             pending: 0,
             pending_rows: 0,
@@ -164,7 +169,7 @@ impl<P: Vectors + Copy> Op for Carried<'_, '_, P> {
 }
 
 /// A register tile's work.
-struct Block<P> {
+struct Block<U> {
     /// Rows.
     take: usize,
     a: Source,
@@ -177,7 +182,9 @@ struct Block<P> {
     stride: usize,
     /// Whether the sums are added to C.
     onto: bool,
-    update: P,
+    /// C from its first element on.
+    all: *const f32,
+    update: U,
     /// The first element of C that has no update yet, and rows of them.
     pending: usize,
     pending_rows: usize,
@@ -186,7 +193,7 @@ struct Block<P> {
 /// Writes `Block::run` as `register_tiles` does.
 macro_rules! carrying_tiles {
     ($($mr:literal: $($r:ident = $i:literal),*;)*) => {
-        impl<P: Vectors + Copy> Block<P> {
+        impl<U: Updates> Block<U> {
             /// The tile, and the update of what is pending.
             #[inline(always)]
             fn run<S: Simd>(&mut self, s: S) {
@@ -195,7 +202,7 @@ macro_rules! carrying_tiles {
                 // Carried::run cuts columns so that they end at n, and rows so
                 // that they end at m. Pointers past the last row or column are
                 // made (by wrapping_add) but not read.
-                let mut update = self.update;
+                let update = self.update;
                 let (mut pending, mut pending_rows) = (self.pending, self.pending_rows);
                 match self.take {
                     $($mr => {
@@ -227,7 +234,10 @@ macro_rules! carrying_tiles {
                                     let at = pending + v * S::LANES;
                                     // SAFETY: an element of C and the vector from it
                                     // on, in a whole panel.
-                                    unsafe { update.vector::<S, true>(s, at, S::LANES) }
+                                    unsafe {
+                                        let gradient = s.load_ptr(self.all.add(at));
+                                        update.vector::<S, true>(s, at, S::LANES, gradient);
+                                    }
                                     a = a.wrapping_add(column);
                                     b = b.wrapping_add(self.b_stride);
                                 }
@@ -280,7 +290,10 @@ macro_rules! carrying_tiles {
                     for v in 0..NV {
                         let at = self.pending + v * S::LANES;
                         // SAFETY: as above.
-                        unsafe { self.update.vector::<S, true>(s, at, S::LANES) }
+                        unsafe {
+                            let gradient = s.load_ptr(self.all.add(at));
+                            self.update.vector::<S, true>(s, at, S::LANES, gradient);
+                        }
                     }
                     self.pending += self.stride;
                     self.pending_rows -= 1;

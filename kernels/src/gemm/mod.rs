@@ -396,7 +396,7 @@ impl<'a> Gemm<'a> {
         if algorithm == Algorithm::Tiled && carried::takes(&self, isa) {
             self.check();
             let tiles = carried::Tiles { c: self.c.as_mut_ptr(), gemm: &self, isa };
-            if rule.carry(parameters, tiles.c, state, tiles) {
+            if rule.carry_waiting(parameters, state, tiles) {
                 return true;
             }
         }

@@ -22,7 +22,7 @@ pub type Coefficients = [f32; 8];
 const DECAY: usize = 7;
 
 /// What an optimizer is made of; a file of this folder each.
-pub trait OptimOp {
+pub trait OptimOp: Copy {
     /// The word of the language.
     const NAME: &'static str;
     /// The learning rate where the text gives none.
@@ -95,30 +95,11 @@ macro_rules! optimizers {
             }
 
             /// Its step of this number, counted from 1.
+            #[inline]
             pub fn at(&self, step: u64) -> Rule {
                 let coefficients = match self.kind { $(OptimizerKind::$Name =>
                     $file::$Name::coefficients(self.rate, &self.hyper, step)),* };
                 Rule { kind: self.kind, coefficients }
-            }
-
-            /// [`Optimizer::at`] and [`Rule::update`] in one.
-            ///
-            /// # Panics
-            /// Where the lengths do not agree.
-            pub fn update(
-                &self,
-                isa: Isa,
-                step: u64,
-                parameters: &mut [f32],
-                gradient: &[f32],
-                state: [&mut [f32]; 2],
-                readers: Readers,
-            ) {
-                match self.kind { $(OptimizerKind::$Name => {
-                    let coefficients =
-                        $file::$Name::coefficients(self.rate, &self.hyper, step);
-                    update::<$file::$Name>(isa, coefficients, parameters, gradient, state, readers);
-                }),* }
             }
 
             /// One step for one parameter in f64: the oracle.
@@ -147,6 +128,24 @@ macro_rules! optimizers {
                     update::<$file::$Name>(isa, coefficients, parameters, gradient, state, readers);
                 }),* }
             }
+
+            /// Has the step done by who computes the gradient.
+            ///
+            /// # Panics
+            /// Where the lengths do not agree.
+            #[inline(always)]
+            pub(crate) fn carry(
+                &self,
+                parameters: &mut [f32],
+                state: [&mut [f32]; 2],
+                carrier: impl Carrier,
+            ) {
+                match self.kind { $(OptimizerKind::$Name => {
+                    let (pass, kept) =
+                        Pass::<$file::$Name>::new(self.coefficients, parameters, state);
+                    pass.carry::<false>(kept, carrier);
+                }),* }
+            }
         }
     };
 }
@@ -165,7 +164,7 @@ pub struct Optimizer {
 }
 
 impl Optimizer {
-    /// Whether its steps can be done by who computes the gradient, see [`Rule::carry`].
+    /// Whether its steps can be done by who computes the gradient, see [`Rule::carry_waiting`].
     pub(crate) fn is_carried(&self) -> bool {
         match self.kind {
             OptimizerKind::Adam | OptimizerKind::AdamW => self.at(1).coefficients[DECAY] == 0.0,
@@ -186,43 +185,53 @@ pub struct Rule {
     coefficients: Coefficients,
 }
 
+/// The update of parameters whose gradient is in registers.
+pub(crate) trait Updates: Copy {
+    /// How many vectors are updated at a time, as [`Vectors::CHAINS`].
+    const CHAINS: usize;
+
+    /// Updates the parameters `at..at + n`, with n = `LANES` where `WHOLE`, else less, by
+    /// their gradient.
+    ///
+    /// # Safety
+    /// There must be so many parameters.
+    unsafe fn vector<S: Simd, const WHOLE: bool>(self, s: S, at: usize, n: usize, gradient: S::V);
+}
+
 /// Who computes a gradient and updates its parameters meanwhile.
 pub(crate) trait Carrier {
-    /// Does so: `update` is of as many elements as there are parameters.
-    fn run<P: Vectors + Copy>(self, update: P);
+    /// Does so.
+    fn run<U: Updates>(self, update: U);
 }
 
 impl Rule {
-    /// Has the step done by who computes the gradient: as many elements as there are
-    /// parameters, at `gradient`, which is read by the update alone. Only steps that
-    /// wait for roots and divisions are, and those without a decay of the gradient:
-    /// others have no time to be won. Returns whether that has been done.
+    /// [`Rule::carry`] for steps that wait for roots and divisions, and have no decay of the
+    /// gradient: with others there is no time to be won. Returns whether that has been done.
     ///
     /// # Panics
     /// Where the lengths do not agree.
-    pub(crate) fn carry(
+    pub(crate) fn carry_waiting(
         &self,
         parameters: &mut [f32],
-        gradient: *const f32,
         state: [&mut [f32]; 2],
         carrier: impl Carrier,
     ) -> bool {
-        let slices = (parameters, gradient, state);
         match self.kind {
             _ if self.coefficients[DECAY] != 0.0 => return false,
-            OptimizerKind::Adam => self.carry_of::<adam::Adam>(slices, carrier),
-            OptimizerKind::AdamW => self.carry_of::<adamw::AdamW>(slices, carrier),
+            OptimizerKind::Adam => self.carry_of::<adam::Adam>(parameters, state, carrier),
+            OptimizerKind::AdamW => self.carry_of::<adamw::AdamW>(parameters, state, carrier),
             OptimizerKind::Sgd | OptimizerKind::RmsProp | OptimizerKind::Adagrad => return false,
         }
         true
     }
 
-    fn carry_of<O: OptimOp + Copy>(
+    fn carry_of<O: OptimOp>(
         &self,
-        (parameters, gradient, state): (&mut [f32], *const f32, [&mut [f32]; 2]),
+        parameters: &mut [f32],
+        state: [&mut [f32]; 2],
         carrier: impl Carrier,
     ) {
-        let (pass, kept) = Pass::<O>::new(self.coefficients, parameters, gradient, state);
+        let (pass, kept) = Pass::<O>::new(self.coefficients, parameters, state);
         assert_eq!(kept, [true; 2], "it keeps two numbers a parameter");
         carrier.run(Keeping::<O, 2, false, false>(pass));
     }
@@ -293,26 +302,16 @@ struct Update<'a, O> {
 /// The same, whose parameters are written past the caches.
 struct Streamed<'a, O>(Update<'a, O>);
 
-impl<O: OptimOp> Update<'_, O> {
-    /// The slices, which state is kept, and how many elements.
-    #[inline(always)]
-    fn pass(self) -> (Pass<O>, [bool; 2], usize) {
-        let Update { coefficients, parameters, gradient, state, .. } = self;
-        let n = parameters.len();
-        assert_eq!(gradient.len(), n);
-        let (pass, kept) = Pass::new(coefficients, parameters, gradient.as_ptr(), state);
-        (pass, kept, n)
-    }
-}
-
 impl<O: OptimOp> Op for Update<'_, O> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let (pass, kept, n) = self.pass();
-        // SAFETY: all slices have n elements, but for the state that is not
-        // kept: `pass` has checked.
-        unsafe { pass.each::<S, false>(s, kept, n) }
+        let Update { coefficients, parameters, gradient, state, .. } = self;
+        let n = parameters.len();
+        assert_eq!(gradient.len(), n);
+        let (pass, kept) = Pass::<O>::new(coefficients, parameters, state);
+        // SAFETY: as many elements as parameters.
+        unsafe { pass.each::<S, false>(s, kept, gradient.as_ptr(), n) }
     }
 }
 
@@ -320,38 +319,39 @@ impl<O: OptimOp> Op for Streamed<'_, O> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let (pass, kept, n) = self.0.pass();
+        let Update { coefficients, parameters, gradient, state, .. } = self.0;
+        let n = parameters.len();
+        assert_eq!(gradient.len(), n);
+        let (pass, kept) = Pass::<O>::new(coefficients, parameters, state);
         // Up to a place from which on whole registers may be streamed.
         let first = pass.p.align_offset(size_of::<f32>() * S::LANES).min(n);
-        // SAFETY: as above, and `first` ≤ n; behind it, if there is anything, p is a
-        // multiple of a register's bytes.
+        let gradient = gradient.as_ptr();
+        // SAFETY: as many elements as parameters, and `first` ≤ n; behind it, if there is
+        // anything, p is a multiple of a register's bytes.
         unsafe {
-            pass.from(kept, 0).each::<S, false>(s, kept, first);
-            pass.from(kept, first).each::<S, true>(s, kept, n - first);
+            pass.each::<S, false>(s, kept, gradient, first);
+            pass.from(kept, first).each::<S, true>(s, kept, gradient.add(first), n - first);
         }
         s.streamed();
     }
 }
 
-/// The slices of a step, from exclusive borrows where they are written.
+/// The slices of a step, from exclusive borrows.
 #[derive(Clone, Copy)]
 struct Pass<O> {
     coefficients: Coefficients,
     p: *mut f32,
-    g: *const f32,
     m: *mut f32,
     v: *mut f32,
     of: PhantomData<O>,
 }
 
 impl<O: OptimOp> Pass<O> {
-    /// Over slices whose lengths are checked, and a gradient of as many elements; and
-    /// which state is kept.
+    /// Over parameters and state whose lengths are checked; and which state is kept.
     #[inline(always)]
     fn new(
         coefficients: Coefficients,
         parameters: &mut [f32],
-        gradient: *const f32,
         [first, second]: [&mut [f32]; 2],
     ) -> (Self, [bool; 2]) {
         let n = parameters.len();
@@ -360,7 +360,6 @@ impl<O: OptimOp> Pass<O> {
         let pass = Pass {
             coefficients,
             p: parameters.as_mut_ptr(),
-            g: gradient,
             m: first.as_mut_ptr(),
             v: second.as_mut_ptr(),
             of: PhantomData,
@@ -368,49 +367,87 @@ impl<O: OptimOp> Pass<O> {
         (pass, [!first.is_empty(), !second.is_empty()])
     }
 
-    /// Over so many elements; parameters are streamed where `STREAM`.
+    /// The step of `n` parameters whose gradient lies in memory.
     ///
     /// # Safety
-    /// All slices have as many elements, but for the state that is not `kept`, and
-    /// `p` is a multiple of a register's bytes where `STREAM`.
+    /// There are so many parameters, and as many elements of the gradient are valid for
+    /// reading; where `STREAM`, `p` is a multiple of a register's bytes.
     #[inline(always)]
-    unsafe fn each<S: Simd, const STREAM: bool>(self, s: S, kept: [bool; 2], n: usize) {
-        // SAFETY: the caller's promise.
-        unsafe {
-            match self.coefficients[DECAY] == 0.0 {
-                true => self.each_decaying::<S, STREAM, false>(s, kept, n),
-                false => self.each_decaying::<S, STREAM, true>(s, kept, n),
-            }
-        }
-    }
-
-    /// # Safety
-    /// As [`Pass::each`].
-    #[inline(always)]
-    unsafe fn each_decaying<S: Simd, const STREAM: bool, const DECAYS: bool>(
+    unsafe fn each<S: Simd, const STREAM: bool>(
         self,
         s: S,
         kept: [bool; 2],
+        gradient: *const f32,
         n: usize,
     ) {
-        // SAFETY: the caller's promise.
-        unsafe {
-            match kept {
-                [false, _] => each_vector(s, n, &mut Keeping::<O, 0, STREAM, DECAYS>(self)),
-                [true, false] => each_vector(s, n, &mut Keeping::<O, 1, STREAM, DECAYS>(self)),
-                [true, true] => each_vector(s, n, &mut Keeping::<O, 2, STREAM, DECAYS>(self)),
-            }
+        self.carry::<STREAM>(kept, Each { s, gradient, n });
+    }
+
+    /// The step by who computes the gradient; parameters are streamed where `STREAM`.
+    #[inline(always)]
+    fn carry<const STREAM: bool>(self, kept: [bool; 2], carrier: impl Carrier) {
+        match self.coefficients[DECAY] == 0.0 {
+            true => self.carry_decaying::<STREAM, false>(kept, carrier),
+            false => self.carry_decaying::<STREAM, true>(kept, carrier),
         }
     }
 
-    /// The same from an element on.
+    #[inline(always)]
+    fn carry_decaying<const STREAM: bool, const DECAYS: bool>(
+        self,
+        kept: [bool; 2],
+        carrier: impl Carrier,
+    ) {
+        match kept {
+            [false, _] => carrier.run(Keeping::<O, 0, STREAM, DECAYS>(self)),
+            [true, false] => carrier.run(Keeping::<O, 1, STREAM, DECAYS>(self)),
+            [true, true] => carrier.run(Keeping::<O, 2, STREAM, DECAYS>(self)),
+        }
+    }
+
+    /// The same from a parameter on.
     fn from(&self, kept: [bool; 2], at: usize) -> Self {
         Pass {
             p: self.p.wrapping_add(at),
-            g: self.g.wrapping_add(at),
             m: if kept[0] { self.m.wrapping_add(at) } else { self.m },
             v: if kept[1] { self.v.wrapping_add(at) } else { self.v },
             ..*self
+        }
+    }
+}
+
+/// A gradient that lies in memory: `n` elements that are valid for reading, one for each of
+/// as many parameters.
+struct Each<S> {
+    s: S,
+    gradient: *const f32,
+    n: usize,
+}
+
+impl<S: Simd> Carrier for Each<S> {
+    #[inline(always)]
+    fn run<U: Updates>(self, update: U) {
+        let Each { s, gradient, n } = self;
+        // SAFETY: there are so many parameters, and elements of the gradient.
+        unsafe { each_vector(s, n, &mut Read { update, gradient }) }
+    }
+}
+
+/// An update, and its gradient in memory.
+struct Read<U> {
+    update: U,
+    gradient: *const f32,
+}
+
+impl<U: Updates> Vectors for Read<U> {
+    const CHAINS: usize = U::CHAINS;
+
+    #[inline(always)]
+    unsafe fn vector<S: Simd, const WHOLE: bool>(&mut self, s: S, at: usize, n: usize) {
+        // SAFETY: the caller says that at + n is within gradient and parameters.
+        unsafe {
+            let gradient = s.load_part::<WHOLE>(self.gradient.add(at), n);
+            self.update.vector::<S, WHOLE>(s, at, n, gradient);
         }
     }
 }
@@ -419,15 +456,15 @@ impl<O: OptimOp> Pass<O> {
 #[derive(Clone, Copy)]
 struct Keeping<O, const KEPT: usize, const STREAM: bool, const DECAYS: bool>(Pass<O>);
 
-impl<O: OptimOp, const KEPT: usize, const STREAM: bool, const DECAYS: bool> Vectors
+impl<O: OptimOp, const KEPT: usize, const STREAM: bool, const DECAYS: bool> Updates
     for Keeping<O, KEPT, STREAM, DECAYS>
 {
     // Two buffers of state leave no registers for more.
     const CHAINS: usize = if KEPT > 1 { 2 } else { 4 };
 
     #[inline(always)]
-    unsafe fn vector<S: Simd, const WHOLE: bool>(&mut self, s: S, at: usize, n: usize) {
-        let Pass { coefficients, p, g, m, v, .. } = self.0;
+    unsafe fn vector<S: Simd, const WHOLE: bool>(self, s: S, at: usize, n: usize, gradient: S::V) {
+        let Pass { coefficients, p, m, v, .. } = self.0;
         let c = [
             s.splat(coefficients[0]),
             s.splat(coefficients[1]),
@@ -439,14 +476,15 @@ impl<O: OptimOp, const KEPT: usize, const STREAM: bool, const DECAYS: bool> Vect
             s.splat(coefficients[7]),
         ];
         let zero = s.splat(0.0);
-        // SAFETY: the caller says that at + n is within the slices that the
-        // pass uses. Where it streams, p began at a multiple of a register's
-        // bytes (`Pass::each`), and whole vectors are whole registers.
+        // SAFETY: the caller says that at + n is within the parameters, and the state that
+        // is kept has as many elements (`Pass::new`). Where it streams, p began at a
+        // multiple of a register's bytes (`Pass::each`), and whole vectors are whole
+        // registers.
         unsafe {
             let first = if KEPT > 0 { s.load_part::<WHOLE>(m.add(at), n) } else { zero };
             let second = if KEPT > 1 { s.load_part::<WHOLE>(v.add(at), n) } else { zero };
-            let (p, g) = (p.add(at), g.add(at));
-            let (old, mut g) = (s.load_part::<WHOLE>(p, n), s.load_part::<WHOLE>(g, n));
+            let p = p.add(at);
+            let (old, mut g) = (s.load_part::<WHOLE>(p, n), gradient);
             if DECAYS {
                 g = s.mul_add(c[DECAY], old, g);
             }

@@ -2,6 +2,7 @@ use super::{Coefficients, OptimOp};
 use crate::hyper::{Hyper, Range, Values};
 use crate::simd::Simd;
 
+#[derive(Clone, Copy)]
 pub(super) struct Sgd;
 
 impl OptimOp for Sgd {

@@ -553,7 +553,7 @@ unsafe fn gather8(rows: *const *const f32, at: usize) -> __m256 {
     // SAFETY: the caller's promise.
     unsafe {
         let x = |i: usize| *(*rows.add(i)).add(at);
-        _mm256_setr_ps(x(0), x(1), x(2), x(3), x(4), x(5), x(6), x(7))
+        in_one_piece(_mm256_setr_ps(x(0), x(1), x(2), x(3), x(4), x(5), x(6), x(7)))
     }
 }
 
@@ -566,8 +566,28 @@ unsafe fn strided8(from: *const f32, stride: usize) -> __m256 {
     // SAFETY: the caller's promise.
     unsafe {
         let x = |i: usize| *from.add(i * stride);
-        _mm256_setr_ps(x(0), x(1), x(2), x(3), x(4), x(5), x(6), x(7))
+        in_one_piece(_mm256_setr_ps(x(0), x(1), x(2), x(3), x(4), x(5), x(6), x(7)))
     }
+}
+
+/// The vector itself, of which the compiler no longer knows that it is made of halves: it
+/// would write them one by one, and who reads the whole soon after would wait until both
+/// are in the cache (a CPU hands on what one instruction has written).
+#[inline]
+#[target_feature(enable = "avx")]
+fn in_one_piece(v: __m256) -> __m256 {
+    if cfg!(miri) {
+        return v;
+    }
+    let whole;
+    // SAFETY: no instruction at all.
+    unsafe {
+        std::arch::asm!(
+            "/* {} */", inlateout(ymm_reg) v => whole,
+            options(pure, nomem, nostack, preserves_flags)
+        );
+    }
+    whole
 }
 
 /// The mask whose first `n` lanes are set, n ≤ 16.

@@ -119,25 +119,18 @@ impl Sums {
     /// # Safety
     /// Slots and weights are valid for reading, `to` for writing.
     #[inline(always)]
-    pub(super) unsafe fn run<W: Simd, const SLOPE: bool>(mut self, w: W, sums: usize) {
-        let most = if W::REGISTERS >= 8 { 4 } else { 2 };
-        let mut left = sums;
-        while left > 0 {
-            // Blocks split evenly: 5 as 3 and 2.
-            let take = left.div_ceil(left.div_ceil(most));
-            // SAFETY: take ≤ left.
-            unsafe {
-                match take {
-                    1 => self.block::<W, SLOPE, 1>(w),
-                    2 => self.block::<W, SLOPE, 2>(w),
-                    3 => self.block::<W, SLOPE, 3>(w),
-                    _ => self.block::<W, SLOPE, 4>(w),
-                }
-            }
-            left -= take;
-            self.weights = self.weights.wrapping_add(take * self.unit);
-            self.start = self.start.map(|start| start.wrapping_add(take));
-            self.to = self.to.wrapping_add(take * W::LANES);
+    pub(super) unsafe fn run<W: Simd, const SLOPE: bool>(self, w: W, sums: usize) {
+        match sums {
+            // SAFETY: the caller's promise.
+            1 => unsafe { self.block::<W, SLOPE, 1>(w) },
+            // SAFETY: the caller's promise.
+            2 => unsafe { self.block::<W, SLOPE, 2>(w) },
+            // SAFETY: the caller's promise.
+            3 if most::<W>() > 2 => unsafe { self.block::<W, SLOPE, 3>(w) },
+            // SAFETY: the caller's promise.
+            4 if most::<W>() > 2 => unsafe { self.block::<W, SLOPE, 4>(w) },
+            // What the loop over blocks makes ready takes as long as a short one.
+            _ => w.outlined(Blocks::<SLOPE> { sums: self, left: sums }),
         }
     }
 
@@ -198,6 +191,42 @@ impl Sums {
                 let to = self.to.add(u * W::LANES);
                 w.store_ptr(if SLOPE { w.mul(sum, w.load_ptr(to)) } else { sum }, to);
             }
+        }
+    }
+}
+
+/// Sums that are computed at a time.
+const fn most<W: Simd>() -> usize {
+    if W::REGISTERS >= 8 { 4 } else { 2 }
+}
+
+/// [`Sums::run`], and its promise, for more than one block.
+struct Blocks<const SLOPE: bool> {
+    sums: Sums,
+    left: usize,
+}
+
+impl<const SLOPE: bool> Op for Blocks<SLOPE> {
+    type Output = ();
+    #[inline(always)]
+    fn run<W: Simd>(self, w: W) {
+        let Blocks { mut sums, mut left } = self;
+        while left > 0 {
+            // Blocks split evenly: 5 as 3 and 2.
+            let take = left.div_ceil(left.div_ceil(most::<W>()));
+            // SAFETY: take ≤ left.
+            unsafe {
+                match take {
+                    1 => sums.block::<W, SLOPE, 1>(w),
+                    2 => sums.block::<W, SLOPE, 2>(w),
+                    3 => sums.block::<W, SLOPE, 3>(w),
+                    _ => sums.block::<W, SLOPE, 4>(w),
+                }
+            }
+            left -= take;
+            sums.weights = sums.weights.wrapping_add(take * sums.unit);
+            sums.start = sums.start.map(|start| start.wrapping_add(take));
+            sums.to = sums.to.wrapping_add(take * W::LANES);
         }
     }
 }

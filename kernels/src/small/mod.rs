@@ -2,8 +2,9 @@
 //!
 //! A network of a few neurons and a batch of a few rows are computed in less
 //! time than a dozen kernels take to be called. Here one call does all of a
-//! training step but the update: it takes the rows, goes forward, through the
-//! loss and backward, and sums the gradient; another predicts.
+//! training step: it takes the rows, goes forward, through the loss and
+//! backward, sums the gradient, and keeps it or updates the parameters;
+//! another predicts.
 //!
 //! A feature of the batch is one vector, of one, two or four registers. All
 //! values of a step lie in slots of one vector each, on the stack:
@@ -46,6 +47,9 @@ const MOST_PARAMETERS: usize = 512;
 /// cache of 32 KB.
 const MOST_SLOTS: usize = 128;
 
+/// Lanes of the narrowest vectors.
+const UNIT: usize = 8;
+
 /// A layer's shape and activation.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Layer {
@@ -70,8 +74,9 @@ pub struct Net {
     parameters: usize,
     /// Slots of the targets, as many as there are outputs.
     targets: usize,
-    /// The slots whose product's sum is a parameter's gradient; then some of
-    /// slot 0, to a whole number of the widest vectors.
+    /// The slots whose product's sum is a parameter's gradient, as offsets into
+    /// slots of [`UNIT`] lanes; then some of slot 0, to a whole number of the
+    /// widest vectors.
     factors: Vec<[u16; 2]>,
 }
 
@@ -133,7 +138,8 @@ impl Net {
             if parameters > MOST_PARAMETERS || slots > MOST_SLOTS {
                 return None;
             }
-            let pair = |output: usize, slot: usize| [(d + output) as u16, slot as u16];
+            let pair =
+                |output: usize, slot: usize| [(d + output) * UNIT, slot * UNIT].map(|at| at as u16);
             for output in 0..outputs {
                 factors.extend((0..inputs).map(|input| pair(output, x + input)));
             }

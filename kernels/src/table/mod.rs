@@ -70,7 +70,7 @@ pub enum Operation {
     CrossEntropy,
     /// [`crate::loss::softmax_cross_entropy`], of logits.
     SoftmaxCrossEntropy,
-    /// One step: [`crate::optim::Optimizer::update`].
+    /// One step: [`crate::optim::Rule::update`].
     Update(OptimizerKind),
     /// A product of a layer: [`crate::gemm::Gemm::run`].
     Product(Product),

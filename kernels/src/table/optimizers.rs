@@ -72,7 +72,7 @@ impl Work for Update {
         let [first, second] = &mut self.state;
         let state = [first.slice_mut(), second.slice_mut()];
         let p = self.p.slice_mut();
-        self.optimizer.update(self.isa, self.step, p, gradient, state, self.readers);
+        self.optimizer.at(self.step).update(self.isa, p, gradient, state, self.readers);
     }
     fn check(&mut self) -> Result<Accuracy, Mismatch> {
         self.readers = Readers::Others;

@@ -334,7 +334,7 @@ impl<'a> Bench<'a> {
                 step += 1;
                 let state = [&mut first[..], &mut second[..]];
                 let isa = self.plan.options.isa;
-                optimizer.update(isa, step, &mut parameters, &gradient, state, Readers::Same);
+                optimizer.at(step).update(isa, &mut parameters, &gradient, state, Readers::Same);
             })
         })
     }
