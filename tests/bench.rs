@@ -68,7 +68,15 @@ fn a_model_is_measured_and_its_fields_agree() {
     // Forward and weight gradient of 2·3 and 3·1, input gradient of 3·1.
     assert_eq!(json["flop_per_step"], 2.0 * 4.0 * (6.0 * 2.0 + 3.0 * 3.0));
     let number = |name: &str| json[name].as_f64().unwrap_or_else(|| panic!("{name}"));
-    for name in ["train_us", "update_us", "latency_us", "rows_per_s", "gflops", "peak_gflops"] {
+    for name in [
+        "train_us",
+        "resident_us",
+        "update_us",
+        "latency_us",
+        "rows_per_s",
+        "gflops",
+        "peak_gflops",
+    ] {
         assert!(number(name) > 0.0, "{name}");
     }
     let gflops = number("flop_per_step") / number("train_us") / 1e3;

@@ -88,7 +88,7 @@ pub const TRAIN: &[Entry<Train>] = &[
     },
     Entry {
         name: "shuffle",
-        doc: "whether every epoch sees the rows in a new order",
+        doc: "whether every epoch sees the rows in a new order, if it has several batches",
         kind: Kind::Flag { get: |t| t.shuffle, set: |t, v| t.shuffle = v },
     },
     Entry {

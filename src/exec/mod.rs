@@ -144,6 +144,9 @@ pub struct Executor {
     /// The same where one thread does all of it.
     alone: Shares,
     pace: Pace,
+    /// Rows of the last batch, where they are still loaded for steps on one thread, and
+    /// on several; else 0.
+    held: [usize; 2],
     /// Where gradients are computed by outputs: the parts, and the gradient.
     parts: Vec<Part>,
     gradient: Lines,
@@ -230,6 +233,7 @@ impl Executor {
             shares: Shares::none(),
             alone,
             pace: Pace::new(),
+            held: [0; 2],
             parts,
             gradient,
             expanded: vec![0.0; expanded],
@@ -245,6 +249,7 @@ impl Executor {
     /// costs some microseconds.
     pub fn threads(mut self, threads: usize) -> Self {
         self.threads = threads.max(1);
+        self.held = [0; 2];
         if self.threads > 1 && !self.plan.is_by_outputs() {
             let (plan, lanes) = (&self.plan, self.lanes);
             self.shards.resize_with(self.most, || Shard::new(plan, lanes));
@@ -276,6 +281,7 @@ impl Executor {
     /// Where the batch is empty or larger than the executor was made for, or
     /// a slice is shorter than its rows need.
     pub fn gradient(&mut self, parameters: &[f32], batch: Batch<'_>) -> f64 {
+        self.held = [0; 2];
         if let Some(loss) = self.small_gradient(parameters, batch) {
             return loss;
         }
@@ -298,6 +304,17 @@ impl Executor {
     /// # Panics
     /// As [`Executor::gradient`].
     pub fn step(&mut self, state: &mut State, batch: Batch<'_>) -> f64 {
+        self.held = [0; 2];
+        self.step_again(state, batch)
+    }
+
+    /// [`Executor::step`] for the batch of the last step: where the plan keeps what has
+    /// been loaded of it, that is not done again. Neither its rows nor what the table
+    /// holds of them may have changed since, or the result is a step of something else.
+    ///
+    /// # Panics
+    /// As [`Executor::gradient`].
+    pub fn step_again(&mut self, state: &mut State, batch: Batch<'_>) -> f64 {
         if let Some(loss) = self.small_step(state, batch) {
             return loss;
         }
@@ -363,14 +380,25 @@ impl Executor {
     /// members share the rows, then the parameters; or on one thread.
     fn by_shares(&mut self, of: Of<'_>, batch: Batch<'_>, tile: Tile, parallel: bool) -> f64 {
         let (_, terms) = self.split(of.parameters(), batch);
+        let keeps = self.plan.shared.as_ref().is_some_and(|program| program.keeps);
+        let loaded = self.loaded(batch, parallel, keeps);
         let Executor { plan, shards, shares, alone, team, .. } = self;
         let shares = if parallel { shares } else { alone };
         let mut threads = match parallel {
             true => Threads::Team(team.all(), &[]),
             false => Threads::One,
         };
-        let scale = (1.0 / terms) as f32;
-        shares.backward(plan, of.parameters(), batch, tile, scale, threads.all());
+        let input = TileInput {
+            batch: &batch,
+            tile,
+            rows: 0..tile.rows,
+            whole: tile.rows,
+            scale: (1.0 / terms) as f32,
+            loaded,
+            asks: parallel,
+            far: parallel,
+        };
+        shares.backward(plan, of.parameters(), &input, threads.all());
         let gradient = &mut shards[0].gradient;
         let runs = match of {
             Of::Step(state) => Runs::new(plan, gradient, state),
@@ -378,6 +406,16 @@ impl Executor {
         };
         shares.parameters(plan, tile, runs, threads);
         shares.loss(tile) / terms
+    }
+
+    /// Whether a batch is loaded already, where steps run so; from now on it is, if these
+    /// `keep` it.
+    fn loaded(&mut self, batch: Batch<'_>, parallel: bool, keep: bool) -> bool {
+        let rows = batch.rows.len();
+        let held = &mut self.held[usize::from(parallel)];
+        let loaded = *held == rows;
+        *held = if keep { rows } else { 0 };
+        loaded
     }
 
     /// A batch's split, and what its losses are a mean of.
@@ -400,6 +438,8 @@ impl Executor {
     /// parameters over all of them.
     fn by_outputs(&mut self, mut of: Of<'_>, batch: Batch<'_>, parallel: bool) -> f64 {
         let (split, terms) = self.split(of.parameters(), batch);
+        let keeps = self.plan.train.keeps && split.shards <= self.shards.len();
+        let loaded = self.loaded(batch, parallel, keeps);
         let Executor { plan, shards, parts, gradient, team, arenas, .. } = self;
         let plan = &**plan;
         let scale = (1.0 / terms) as f32;
@@ -418,6 +458,7 @@ impl Executor {
                     whole: rows.len(),
                     rows,
                     scale,
+                    loaded,
                     asks: false,
                     far: parallel,
                 };
@@ -457,6 +498,9 @@ impl Executor {
     /// many shards hold a part of the gradient.
     fn backward(&mut self, parameters: &[f32], batch: Batch<'_>, parallel: bool) -> (f64, usize) {
         let (split, terms) = self.split(parameters, batch);
+        // On one thread shards have one arena.
+        let keeps = self.plan.train.keeps && split.tiles == 1 && (parallel || split.shards == 1);
+        let loaded = self.loaded(batch, parallel, keeps);
         let plan = &*self.plan;
         let scale = (1.0 / terms) as f32;
         let asks = parallel && split.shards > 1 && plan.suits_team(split.rows);
@@ -473,6 +517,7 @@ impl Executor {
                     whole: rows.len(),
                     rows,
                     scale,
+                    loaded,
                     asks: asks && tile == 0,
                     far: parallel,
                 };

@@ -11,7 +11,6 @@
 //! of a product over outputs or inputs knows of others, a sum over rows goes on from
 //! panel to panel, and losses are summed exactly.
 
-use super::Batch;
 use super::fork::Threads;
 use super::levels::Levels;
 use super::parts::{Part, whole_parts};
@@ -76,28 +75,24 @@ impl Shares {
         tile.panel <= lanes && tile.width <= self.shares.len() * tile.panel
     }
 
-    /// Forward and backward of all panels, without the gradient of parameters.
+    /// Forward and backward of all panels of a tile, without the gradient of parameters.
     pub(super) fn backward(
         &mut self,
         plan: &Plan,
         parameters: &[f32],
-        batch: Batch<'_>,
-        tile: Tile,
-        scale: f32,
+        input: &TileInput<'_>,
         threads: Threads<'_>,
     ) {
         let program = plan.shared.as_ref().expect("rows are shared where there is a program");
-        let team = threads.are_team();
+        let tile = input.tile;
         let run = |panel: usize, share: &mut Share, arena: &mut [f32]| {
             let first = panel * tile.panel;
             let rows = first..tile.rows.min(first + tile.panel);
-            let whole = tile.rows;
             let tile = Tile::plain(tile.panel, rows.len());
             let Share { targets, classes, levels, loss } = share;
             *loss = LossSum::default();
             let scratch = Scratch { arena, targets, classes, levels, loss };
-            let input =
-                TileInput { batch: &batch, tile, rows, whole, scale, asks: team, far: team };
+            let input = TileInput { tile, rows, ..*input };
             run_tile(plan, program, parameters, input, scratch, None, Threads::One);
         };
         let panels = tile.width / tile.panel;

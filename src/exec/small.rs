@@ -1,4 +1,4 @@
-//! Steps whose gradient is one kernel call.
+//! Steps that are one kernel call.
 
 use super::{Batch, Executor, Rows, State, Targets};
 use crate::plan::Plan;

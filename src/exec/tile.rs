@@ -28,6 +28,8 @@ pub(super) struct TileInput<'a> {
     pub(super) whole: usize,
     /// What the loss's gradient is multiplied by.
     pub(super) scale: f32,
+    /// Whether they are loaded: the tile has run with the same rows before.
+    pub(super) loaded: bool,
     /// Whether weights are asked for before they are read: other threads have just
     /// written them, past the caches.
     pub(super) asks: bool,
@@ -90,16 +92,22 @@ pub(super) fn run_tile(
 ) {
     let tile = input.tile;
     let Scratch { arena, targets, classes, levels, loss } = scratch;
-    if let (true, Pick::Numbers(rows)) = (input.far, input.pick()) {
-        ask_for_rows(plan, input.batch, rows);
-    }
-    let targets = load_targets(plan, &input, tile, targets, classes);
     let Batch { features, rows, .. } = *input.batch;
-    levels.load(plan, features.codes, input.rows.clone(), |place| rows.at(place));
-    match gradients {
-        Some(_) => levels.pair(plan),
-        None => levels.sort(plan),
+    if !input.loaded {
+        if let (true, Pick::Numbers(rows)) = (input.far, input.pick()) {
+            ask_for_rows(plan, input.batch, rows);
+        }
+        load_targets(plan, &input, tile, targets, classes);
+        levels.load(plan, features.codes, input.rows.clone(), |place| rows.at(place));
+        match gradients {
+            Some(_) => levels.pair(plan),
+            None => levels.sort(plan),
+        }
     }
+    let targets = match input.batch.targets {
+        Targets::Values(_) => Targets::Values(&targets[..plan.outputs * tile.width]),
+        Targets::Classes(_) => Targets::Classes(&classes[..tile.rows]),
+    };
     let levels = &*levels;
     let mut work = Work { plan, program, parameters, tile, levels, arena, ahead: &[] };
     for (at, step) in program.steps.iter().enumerate() {
@@ -111,6 +119,7 @@ pub(super) fn run_tile(
             }
         }
         match *step {
+            Step::Load { .. } if input.loaded => {}
             Step::Load { x, rows } if threads.have_arenas() => {
                 let load = |arena: &mut [f32]| {
                     let mut work =
@@ -304,26 +313,24 @@ pub(super) fn predict_tile(
 }
 
 /// The tile's targets: numbers as a tile with zeros in padding lanes.
-fn load_targets<'t>(
+fn load_targets(
     plan: &Plan,
     input: &TileInput<'_>,
     tile: Tile,
-    values: &'t mut [f32],
-    classes: &'t mut [u32],
-) -> Targets<'t> {
+    values: &mut [f32],
+    classes: &mut [u32],
+) {
     match input.batch.targets {
         Targets::Values(y) => {
             let values = &mut values[..plan.outputs * tile.width];
             let rows = layout::Rows { data: y, columns: plan.outputs, pick: input.pick() };
             layout::rows_to_tile(plan.options.isa, tile, rows, values);
-            Targets::Values(values)
         }
         Targets::Classes(all) => {
             let classes = &mut classes[..tile.rows];
             for (class, place) in classes.iter_mut().zip(input.rows.clone()) {
                 *class = all[input.batch.rows.at(place)];
             }
-            Targets::Classes(classes)
         }
     }
 }

@@ -17,13 +17,15 @@ pub struct Buffer {
 ///
 /// A buffer lives from the first step that touches it to the last one, the
 /// output to the end. The steps from `together` on run in any order, and more
-/// than once: what they touch lives through all of them. Buffers are placed largest first, each at the lowest
-/// offset where it meets no other that is alive with it.
+/// than once: what they touch lives through all of them, and so do the buffers that
+/// are `kept`. Buffers are placed largest first, each at the lowest offset where it
+/// meets no other that is alive with it.
 pub(super) fn assign(
     steps: &[Step],
     buffers: &mut [Buffer],
     output: Option<BufferId>,
     together: usize,
+    kept: &[BufferId],
 ) -> usize {
     let mut lives: Vec<Option<(usize, usize)>> = vec![None; buffers.len()];
     for (at, step) in steps.iter().enumerate() {
@@ -32,10 +34,10 @@ pub(super) fn assign(
             lives[buffer] = Some((lives[buffer].map_or(from, |(first, _)| first), to));
         }
     }
-    if let Some(output) = output
-        && let Some((first, _)) = lives[output]
-    {
-        lives[output] = Some((first, steps.len()));
+    for &buffer in output.iter().chain(kept) {
+        if let Some((_, last)) = &mut lives[buffer] {
+            *last = steps.len();
+        }
     }
     let mut order: Vec<BufferId> = (0..buffers.len()).collect();
     order.sort_by_key(|&b| std::cmp::Reverse(buffers[b].width));

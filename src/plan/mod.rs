@@ -157,6 +157,8 @@ pub struct Program {
     /// The buffers that each thread of a team fills for itself: the inputs and what is
     /// packed of them and of other layers; none where other steps write inputs, too.
     pub own: Vec<BufferId>,
+    /// Whether what is loaded of a batch is still there after a step.
+    pub keeps: bool,
 }
 
 /// An activation at the end of a product.
@@ -385,6 +387,12 @@ impl Step {
     }
 }
 
+/// The buffers that a batch is loaded into.
+fn loaded(steps: &[Step]) -> Vec<BufferId> {
+    let loads = steps.iter().filter(|step| matches!(step, Step::Load { .. }));
+    loads.flat_map(Step::buffers).collect()
+}
+
 /// The buffers that each thread of a team fills for itself: the inputs and what is
 /// packed of them and of other layers; none where other steps write inputs, too.
 fn own(steps: &[Step]) -> Vec<BufferId> {
@@ -432,13 +440,21 @@ impl Plan {
                 steps.sort_by_key(Step::is_of_parameters);
                 together = steps.partition_point(|step| !step.is_of_parameters());
             }
-            let arena = memory::assign(&steps, &mut buffers, output, together);
-            let tile = match train && by_outputs {
-                true => split::MOST_LANES_LARGE,
-                false => split::tile(arena, large, options.isa),
-            };
             let own = own(&steps);
-            Program { steps, buffers, arena, output, tile, own }
+            let mut program = |kept: &[BufferId]| {
+                let arena = memory::assign(&steps, &mut buffers, output, together, kept);
+                let tile = match train && by_outputs {
+                    true => split::MOST_LANES_LARGE,
+                    false => split::tile(arena, large, options.isa),
+                };
+                let (steps, buffers, own) = (steps.clone(), buffers.clone(), own.clone());
+                Program { steps, buffers, arena, output, tile, own, keeps: !kept.is_empty() }
+            };
+            let plain = program(&[]);
+            // Kept where that costs next to nothing: steps of other batches load anew.
+            let keeping = program(&loaded(&steps));
+            let pays = keeping.tile == plain.tile && keeping.arena <= plain.arena + plain.arena / 8;
+            if train && !own.is_empty() && pays { keeping } else { plain }
         };
         let (train, predict) = (program(true, by_outputs), program(false, false));
         // What scatters adds row after row, to rows of tables that any row may name.

@@ -1,4 +1,4 @@
-//! Small networks, whose gradient is one kernel call.
+//! Small networks, whose steps are one kernel call.
 
 use super::Plan;
 use crate::ir::{Ir, Op};
@@ -7,7 +7,7 @@ use mlpc_kernels::small::{Layer, MOST_ROWS, Net};
 use mlpc_kernels::unary::Unary;
 
 impl Plan {
-    /// The network whose gradient of so many rows is one kernel call
+    /// The network whose step of so many rows is one kernel call
     /// ([`mlpc_kernels::small`]), where they are.
     #[inline]
     pub fn small_step(&self, rows: usize) -> Option<&Net> {

@@ -250,9 +250,7 @@ impl Plan {
     /// How a training batch of so many rows is cut, and why, in a line.
     pub fn explain_split(&self, rows: usize) -> String {
         if self.small_step(rows).is_some() {
-            return format!(
-                "a batch of {rows}: its gradient is one kernel call, the network is small"
-            );
+            return format!("a batch of {rows}: a step is one kernel call, the network is small");
         }
         let split = self.split_training(rows);
         let mflop = 6.0e-6 * self.work as f64 * rows as f64;

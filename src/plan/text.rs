@@ -26,7 +26,7 @@ impl fmt::Display for Plan {
         if self.small.is_some() {
             writeln!(
                 f,
-                "small: the gradient of up to {MOST_ROWS} rows is one kernel call, so is prediction"
+                "small: a step of up to {MOST_ROWS} rows is one kernel call, so is prediction"
             )?;
         }
         self.program(f, "train", &self.train)?;
@@ -67,6 +67,9 @@ impl Plan {
                     if rows.most < usize::MAX {
                         let _ = write!(text, " of up to {} rows", rows.most);
                     }
+                }
+                if program.keeps {
+                    text.push_str(" (stays for a step of the same batch)");
                 }
                 text
             }

@@ -199,7 +199,7 @@ impl Trainer {
     ) -> Result<Option<Epoch>, Diverged> {
         let mut last = None;
         while self.epochs < self.options.epochs {
-            let Some(loss) = self.epoch(table, progress)? else { break };
+            let Some(loss) = self.epoch(table, last.is_some(), progress)? else { break };
             let validation = table.validation.filter(|batch| !batch.rows.is_empty());
             let validation =
                 validation.map(|batch| mean_loss(self.plan(), &self.state.parameters, batch));
@@ -229,15 +229,21 @@ impl Trainer {
         self.best.as_ref().is_none_or(|(best, _)| epoch.number - best.number < patience)
     }
 
-    /// One epoch; none where `progress` broke it off.
+    /// One epoch, which follows one of the same table or not; none where `progress` broke
+    /// it off.
     fn epoch(
         &mut self,
         table: Table<'_>,
+        follows: bool,
         progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
     ) -> Result<Option<f64>, Diverged> {
-        self.order.clear();
-        self.order.extend_from_slice(table.train);
-        if self.options.shuffle {
+        // Of a batch that is all rows the order does not matter.
+        let whole = table.train.len() <= self.options.batch;
+        if !(whole && follows) {
+            self.order.clear();
+            self.order.extend_from_slice(table.train);
+        }
+        if self.options.shuffle && !whole {
             // A function of seed and epoch alone, so that a run can go on
             // from any epoch.
             let stream = Stream::Shuffle { epoch: self.epochs };
@@ -256,7 +262,10 @@ impl Trainer {
                 self.executor.ask_for(batch(next));
             }
             let batch = batch(rows);
-            let loss = self.executor.step(&mut self.state, batch);
+            let loss = match whole && follows {
+                true => self.executor.step_again(&mut self.state, batch),
+                false => self.executor.step(&mut self.state, batch),
+            };
             if !loss.is_finite() {
                 return Err(Diverged { epoch: self.epochs + 1 });
             }

@@ -45,8 +45,7 @@ pub(super) fn coefficients(
     // ln β ≤ β − 1: below e⁻³⁸ the power is less than half of what 1 loses at the least.
     // (The function takes longer than a small network's update.)
     let step = step as f64;
-    let correct =
-        |beta: f64| if step * (1.0 - beta) > 38.0 { 1.0 } else { 1.0 - beta.powf(step) };
+    let correct = |beta: f64| if step * (1.0 - beta) > 38.0 { 1.0 } else { 1.0 - beta.powf(step) };
     let rate = rate / correct(beta1);
     let scale = 1.0 / correct(beta2).sqrt();
     [
