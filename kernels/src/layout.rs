@@ -1,7 +1,7 @@
 //! Moving rows of a table into tiles and back.
 
 use crate::gemm::vectors;
-use crate::simd::{Isa, Op, Simd};
+use crate::simd::{Column, Isa, Op, Simd};
 
 /// A feature-major tile, `[feature][lane]`, of which the first `rows` lanes
 /// hold rows of the batch and the others are padding.
@@ -562,52 +562,122 @@ impl Op for SumFeatures<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        /// Features that are summed at a time, each a chain of additions.
-        const FEATURES: usize = 8;
+        let SumFeatures { tile, d, features, mut from, mut sums, accumulate } = self;
+        if sums.len() >= S::LANES {
+            let whole = sums.len() - sums.len() % S::LANES;
+            let (to, rest) = sums.split_at_mut(whole);
+            SumFeatures { tile, d, features, from, sums: to, accumulate }.many(s);
+            (from, sums) = (from + whole, rest);
+        }
+        while !sums.is_empty() {
+            let take = sums.len().min(if sums.len() > 4 { 8 } else { 4 });
+            let (to, rest) = sums.split_at_mut(take);
+            let some = SumFeatures { tile, d, features, from, sums: to, accumulate };
+            if take > 4 {
+                some.few::<S, 8>(s)
+            } else {
+                some.few::<S, 4>(s)
+            }
+            (from, sums) = (from + take, rest);
+        }
+    }
+}
+
+impl SumFeatures<'_> {
+    /// As many sums at a time as a vector has lanes, whole groups of them.
+    #[inline(always)]
+    fn many<S: Simd>(self, s: S) {
+        let SumFeatures { tile, d, features, mut from, sums, accumulate } = self;
+        for sums in sums.chunks_exact_mut(S::LANES) {
+            // SAFETY: features of the tile, whose length sum_features has checked.
+            let low = unsafe { chains(s, tile, d, features, |i| from + i) };
+            let mut totals = Totals([low; 2]);
+            if S::LANES > BLOCK {
+                // SAFETY: as above.
+                totals.0[1] = unsafe { chains(s, tile, d, features, |i| from + BLOCK + i) };
+            }
+            let totals = s.sums(&totals);
+            s.store(if accumulate { s.add(s.load(sums), totals) } else { totals }, sums);
+            from += S::LANES;
+        }
+    }
+
+    /// Up to `N` sums.
+    #[inline(always)]
+    fn few<S: Simd, const N: usize>(self, s: S) {
         let SumFeatures { tile, d, features, from, sums, accumulate } = self;
-        for (group, sums) in sums.chunks_mut(FEATURES).enumerate() {
-            // The last feature of a group of fewer is read again, for nothing.
-            let feature = |i: usize| from + group * FEATURES + i.min(sums.len() - 1);
-            let mut totals = [s.splat(0.0); FEATURES];
-            let mut first = 0;
-            let usual = const { vectors(S::REGISTERS) * S::LANES };
-            if tile.panel == usual {
-                let starts: [_; FEATURES] =
-                    std::array::from_fn(|i| d.as_ptr().wrapping_add(feature(i) * usual));
-                while first + usual <= tile.width {
-                    let at = first * features;
-                    for (total, start) in totals.iter_mut().zip(starts) {
-                        for v in 0..vectors(S::REGISTERS) {
-                            let at = start.wrapping_add(at + v * S::LANES);
-                            // SAFETY: a vector of a feature of a whole panel,
-                            // which lies within the tile (sum_features has
-                            // checked its length).
-                            *total = s.add(*total, unsafe { s.load_ptr(at) });
-                        }
-                    }
-                    first += usual;
+        // The last feature of fewer is read again, for nothing.
+        let last = sums.len() - 1;
+        // SAFETY: features of the tile, whose length sum_features has checked.
+        let totals: [S::V; N] = unsafe { chains(s, tile, d, features, |i| from + i.min(last)) };
+        for (sums, totals) in sums.chunks_mut(4).zip(totals.chunks_exact(4)) {
+            let totals = s.sum4([totals[0], totals[1], totals[2], totals[3]]);
+            for (sum, total) in sums.iter_mut().zip(totals) {
+                *sum = if accumulate { *sum + total } else { total };
+            }
+        }
+    }
+}
+
+/// The sums of the vectors of `N` features of a tile of so many: as many chains of
+/// additions.
+///
+/// # Safety
+/// `d` is the tile, and every `feature(i)` one of its `features`.
+#[inline(always)]
+unsafe fn chains<S: Simd, const N: usize>(
+    s: S,
+    tile: Tile,
+    d: &[f32],
+    features: usize,
+    feature: impl Fn(usize) -> usize,
+) -> [S::V; N] {
+    let usual = const { vectors(S::REGISTERS) * S::LANES };
+    let (mut totals, mut first) = ([s.splat(0.0); N], 0);
+    if tile.panel == usual {
+        let starts: [_; N] = std::array::from_fn(|i| d.as_ptr().wrapping_add(feature(i) * usual));
+        while first + usual <= tile.width {
+            let at = first * features;
+            for (total, start) in totals.iter_mut().zip(starts) {
+                for v in 0..vectors(S::REGISTERS) {
+                    // SAFETY: a vector of a feature of a whole panel.
+                    let x = unsafe { s.load_ptr(start.wrapping_add(at + v * S::LANES)) };
+                    *total = s.add(*total, x);
                 }
             }
-            for panel in tile.panels().skip_while(|panel| panel.first < first) {
-                let at = d.as_ptr().wrapping_add(panel.first * features);
-                for lane in (0..panel.width).step_by(S::LANES) {
-                    let n = S::LANES.min(panel.width - lane);
-                    for (i, total) in totals.iter_mut().enumerate() {
-                        let at = at.wrapping_add(feature(i) * panel.width + lane);
-                        // SAFETY: n lanes of a feature of the panel.
-                        let x = unsafe {
-                            if n == S::LANES { s.load_ptr(at) } else { s.load_first(at, n) }
-                        };
-                        *total = s.add(*total, x);
-                    }
+            first += usual;
+        }
+    }
+    while first < tile.width {
+        let width = tile.panel.min(tile.width - first);
+        let panel = d.as_ptr().wrapping_add(first * features);
+        let starts: [_; N] = std::array::from_fn(|i| panel.wrapping_add(feature(i) * width));
+        let mut lane = 0;
+        // SAFETY: lanes of features of the panel.
+        unsafe {
+            while lane + S::LANES <= width {
+                for (total, start) in totals.iter_mut().zip(starts) {
+                    *total = s.add(*total, s.load_ptr(start.wrapping_add(lane)));
                 }
+                lane += S::LANES;
             }
-            for (sums, totals) in sums.chunks_mut(4).zip(totals.chunks_exact(4)) {
-                let totals = s.sum4([totals[0], totals[1], totals[2], totals[3]]);
-                for (sum, total) in sums.iter_mut().zip(totals) {
-                    *sum = if accumulate { *sum + total } else { total };
+            if lane < width {
+                for (total, start) in totals.iter_mut().zip(starts) {
+                    *total = s.add(*total, s.load_first(start.wrapping_add(lane), width - lane));
                 }
             }
         }
+        first += width;
+    }
+    totals
+}
+
+/// As many vectors as a vector has lanes, at most 16.
+struct Totals<V>([[V; BLOCK]; 2]);
+
+impl<S: Simd> Column<S> for Totals<S::V> {
+    #[inline(always)]
+    fn at(&self, _: S, i: usize) -> S::V {
+        self.0[i / BLOCK][i % BLOCK]
     }
 }
