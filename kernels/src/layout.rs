@@ -562,33 +562,9 @@ impl Op for SumFeatures<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let SumFeatures { tile, d, features, mut from, mut sums, accumulate } = self;
-        if sums.len() >= S::LANES {
-            let whole = sums.len() - sums.len() % S::LANES;
-            let (to, rest) = sums.split_at_mut(whole);
-            SumFeatures { tile, d, features, from, sums: to, accumulate }.many(s);
-            (from, sums) = (from + whole, rest);
-        }
-        while !sums.is_empty() {
-            let take = sums.len().min(if sums.len() > 4 { 8 } else { 4 });
-            let (to, rest) = sums.split_at_mut(take);
-            let some = SumFeatures { tile, d, features, from, sums: to, accumulate };
-            if take > 4 {
-                some.few::<S, 8>(s)
-            } else {
-                some.few::<S, 4>(s)
-            }
-            (from, sums) = (from + take, rest);
-        }
-    }
-}
-
-impl SumFeatures<'_> {
-    /// As many sums at a time as a vector has lanes, whole groups of them.
-    #[inline(always)]
-    fn many<S: Simd>(self, s: S) {
         let SumFeatures { tile, d, features, mut from, sums, accumulate } = self;
-        for sums in sums.chunks_exact_mut(S::LANES) {
+        let (whole, rest) = sums.split_at_mut(sums.len() - sums.len() % S::LANES);
+        for sums in whole.chunks_exact_mut(S::LANES) {
             // SAFETY: features of the tile, whose length sum_features has checked.
             let low = unsafe { chains(s, tile, d, features, |i| from + i) };
             let mut totals = Totals([low; 2]);
@@ -600,22 +576,27 @@ impl SumFeatures<'_> {
             s.store(if accumulate { s.add(s.load(sums), totals) } else { totals }, sums);
             from += S::LANES;
         }
-    }
-
-    /// Up to `N` sums.
-    #[inline(always)]
-    fn few<S: Simd, const N: usize>(self, s: S) {
-        let SumFeatures { tile, d, features, from, sums, accumulate } = self;
-        // The last feature of fewer is read again, for nothing.
-        let last = sums.len() - 1;
-        // SAFETY: features of the tile, whose length sum_features has checked.
-        let totals: [S::V; N] = unsafe { chains(s, tile, d, features, |i| from + i.min(last)) };
-        for (sums, totals) in sums.chunks_mut(4).zip(totals.chunks_exact(4)) {
-            let totals = s.sum4([totals[0], totals[1], totals[2], totals[3]]);
-            for (sum, total) in sums.iter_mut().zip(totals) {
-                *sum = if accumulate { *sum + total } else { total };
-            }
+        let Some(last) = rest.len().checked_sub(1) else { return };
+        // The last feature is read again where fewer than a block are left, for nothing.
+        let mut totals = Totals([[s.splat(0.0); BLOCK]; 2]);
+        if rest.len() <= HALF {
+            // SAFETY: as above.
+            let [a, b, c, d]: [S::V; HALF] =
+                unsafe { chains(s, tile, d, features, |i| from + i.min(last)) };
+            totals.0[0] = [a, b, c, d, a, b, c, d];
+        } else {
+            // SAFETY: as above.
+            totals.0[0] = unsafe { chains(s, tile, d, features, |i| from + i.min(last)) };
         }
+        totals.0[1] = totals.0[0];
+        if rest.len() > BLOCK {
+            let more = |i: usize| from + (BLOCK + i).min(last);
+            // SAFETY: as above.
+            totals.0[1] = unsafe { chains(s, tile, d, features, more) };
+        }
+        let totals = s.sums(&totals);
+        let totals = if accumulate { s.add(s.load_partial(rest), totals) } else { totals };
+        s.store_partial(totals, rest);
     }
 }
 

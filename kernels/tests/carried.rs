@@ -85,7 +85,7 @@ fn check(
 
             let mut found = before.clone();
             let [g, p, m, v] = found.parts();
-            let gemm = Gemm { c: &mut *g, ..product() };
+            let mut gemm = Gemm { c: &mut *g, ..product() };
             let state = [&mut *m, &mut *v];
             let carried = gemm.run_carrying(Algorithm::Tiled, isa, &rule, &mut *p, state);
             if !carried {
@@ -156,7 +156,7 @@ fn a_product_without_outputs_updates_nothing() {
         let right = Right::Panels { data: &[0.0; 4096], panel: gemm::panel(isa) };
         let tile = tile(isa, 16);
         let none = [&mut [][..], &mut []];
-        let gemm = Gemm::weight_gradient(tile, [0, 64], &[], right, &mut [], false);
+        let mut gemm = Gemm::weight_gradient(tile, [0, 64], &[], right, &mut [], false);
         assert!(!gemm.run_carrying(Algorithm::Tiled, isa, &rule, &mut [], none));
     }
 }

@@ -271,7 +271,7 @@ fn check_product(isa: Isa, [m, n, k]: [usize; 3], panel: usize, start: usize) {
         let product = |algorithm: Algorithm| {
             let mut c = before.clone();
             let end = End::Sum;
-            let gemm =
+            let mut gemm =
                 Gemm { m, n, k, a: left, b: right, c: &mut c, layout, start, end, ahead: &a };
             if !algorithm.takes(&gemm) {
                 return None;

@@ -62,7 +62,7 @@ fn run(gemm: Gemm<'_>, copy: &[f32], isa: Isa, whole: bool) -> usize {
     match Piece::of(gemm) {
         Ok(piece) if !whole => return in_pieces(piece, copy, isa),
         Ok(piece) => piece.run(isa),
-        Err(gemm) => gemm.run(Algorithm::Tiled, isa),
+        Err(mut gemm) => gemm.run(Algorithm::Tiled, isa),
     }
     1
 }

@@ -32,6 +32,7 @@ use mlpc_kernels::gemm::Algorithm;
 use mlpc_kernels::layout::Tile;
 use mlpc_kernels::lines::{self, Lines};
 use mlpc_kernels::loss::LossSum;
+use mlpc_kernels::optim::Rule;
 use mlpc_kernels::small::MOST_ROWS;
 use mlpc_kernels::team::Team;
 use pace::Pace;
@@ -350,18 +351,19 @@ impl Executor {
     }
 
     fn run_step(&mut self, state: &mut State, batch: Batch<'_>, parallel: bool) -> f64 {
-        if self.plan.is_by_outputs() {
-            state.step += 1;
-            return self.by_outputs(Of::Step(state), batch, parallel);
-        }
-        if let Some(tile) = self.shares_of(batch, parallel) {
-            state.step += 1;
-            return self.by_shares(Of::Step(state), batch, tile, parallel);
-        }
-        let (loss, shards) = self.backward(&state.parameters, batch, parallel);
+        // Now, since it is a long chain of instructions: products run beside it.
+        let rule = self.plan.optimizer.at(state.step + 1);
+        let loss = if self.plan.is_by_outputs() {
+            self.by_outputs(Of::Step(state, rule), batch, parallel)
+        } else if let Some(tile) = self.shares_of(batch, parallel) {
+            self.by_shares(Of::Step(state, rule), batch, tile, parallel)
+        } else {
+            let (loss, shards) = self.backward(&state.parameters, batch, parallel);
+            let threads = threads_of(&self.plan, batch, parallel, &mut self.team, &[]);
+            reduce::update(&mut self.shards[..shards], threads, &self.plan, state, rule);
+            loss
+        };
         state.step += 1;
-        let threads = threads_of(&self.plan, batch, parallel, &mut self.team, &[]);
-        reduce::update(&mut self.shards[..shards], threads, &self.plan, state);
         loss
     }
 
@@ -401,7 +403,7 @@ impl Executor {
         shares.backward(plan, of.parameters(), &input, threads.all());
         let gradient = &mut shards[0].gradient;
         let runs = match of {
-            Of::Step(state) => Runs::new(plan, gradient, state),
+            Of::Step(state, rule) => Runs::new(plan, gradient, state, rule),
             Of::Gradient(_) => Runs::of_gradient(gradient),
         };
         shares.parameters(plan, tile, runs, threads);
@@ -471,7 +473,7 @@ impl Executor {
 
             let last = first + count == split.shards;
             let runs = match &mut of {
-                Of::Step(state) if last => Runs::new(plan, gradient, state),
+                Of::Step(state, rule) if last => Runs::new(plan, gradient, state, *rule),
                 _ => Runs::of_gradient(gradient),
             };
             let shards = &*shards;
@@ -631,14 +633,14 @@ enum Of<'a> {
     /// The gradient at these parameters.
     Gradient(&'a [f32]),
     /// It, and the optimizer's step.
-    Step(&'a mut State),
+    Step(&'a mut State, Rule),
 }
 
 impl Of<'_> {
     fn parameters(&self) -> &[f32] {
         match self {
             Of::Gradient(parameters) => parameters,
-            Of::Step(state) => &state.parameters,
+            Of::Step(state, _) => &state.parameters,
         }
     }
 }

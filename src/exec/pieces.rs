@@ -31,8 +31,8 @@ pub(super) struct By<'a> {
 
 /// Computes a product, in pieces where that pays.
 #[inline(always)]
-pub(super) fn product(gemm: Gemm<'_>, isa: Isa, by: By<'_>) {
-    if by.algorithm != Algorithm::Tiled || !pays(&by.threads, gemm.flops() + outputs(&gemm)) {
+pub(super) fn product(gemm: &mut Gemm<'_>, isa: Isa, by: By<'_>) {
+    if by.algorithm != Algorithm::Tiled || !pays(&by.threads, gemm.flops() + outputs(gemm)) {
         return gemm.run(by.algorithm, isa);
     }
     share(gemm, isa, by);
@@ -44,10 +44,10 @@ fn outputs(gemm: &Gemm<'_>) -> f64 {
 }
 
 #[inline(never)]
-fn share(gemm: Gemm<'_>, isa: Isa, by: By<'_>) {
-    match Piece::of(gemm) {
+fn share(gemm: &mut Gemm<'_>, isa: Isa, by: By<'_>) {
+    match Piece::of(Gemm { c: std::mem::take(&mut gemm.c), ..*gemm }) {
         Ok(piece) => in_pieces(piece, isa, by.threads, &by.own),
-        Err(gemm) => gemm.run(Algorithm::Tiled, isa),
+        Err(mut gemm) => gemm.run(Algorithm::Tiled, isa),
     }
 }
 

@@ -70,7 +70,9 @@ impl Read<'_> {
         run: Runs<'_>,
     ) -> bool {
         run.compute(self.plan, product.algorithm, |gradient| {
-            self.product(product, gradient).rows(outputs)
+            let mut product = self.product(product, gradient);
+            product.leave_rows(outputs);
+            product
         })
     }
 
@@ -118,8 +120,9 @@ impl Read<'_> {
             _ => Right::Panels { data, panel: plan.panel },
         };
         let (data, [features, first]) = self.features(dz);
-        let gemm = Gemm::weight_gradient(tile, shape, data, right, gradient, accumulate);
-        Gemm { a: Left::Tile { data, tile, features, first }, ..gemm }
+        let mut gemm = Gemm::weight_gradient(tile, shape, data, right, gradient, accumulate);
+        gemm.a = Left::Tile { data, tile, features, first };
+        gemm
     }
 
     /// A tile that a buffer's features are a part of: its elements, its features, and

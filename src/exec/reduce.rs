@@ -22,9 +22,15 @@ pub(super) fn sum(shards: &mut [Shard], threads: Threads<'_>) {
 }
 
 /// Adds up and updates the state, part by part.
-pub(super) fn update(shards: &mut [Shard], threads: Threads<'_>, plan: &Plan, state: &mut State) {
+pub(super) fn update(
+    shards: &mut [Shard],
+    threads: Threads<'_>,
+    plan: &Plan,
+    state: &mut State,
+    rule: Rule,
+) {
     let (first, others) = shards.split_first_mut().expect("a plan has at least one shard");
-    let runs = Runs::new(plan, &mut first.gradient, state);
+    let runs = Runs::new(plan, &mut first.gradient, state, rule);
     // Threads of a team read next what others have written.
     let readers = if threads.are_team() { Readers::Others } else { Readers::Same };
     chunks(runs, others, threads, &|runs| runs.update(plan, readers));
@@ -65,14 +71,18 @@ pub(super) struct Runs<'a> {
 }
 
 impl<'a> Runs<'a> {
-    /// All of the buffers, for the state's step.
-    pub(super) fn new(plan: &Plan, gradient: &'a mut [f32], state: &'a mut State) -> Self {
+    /// All of the buffers, for a step of the optimizer.
+    pub(super) fn new(
+        plan: &Plan,
+        gradient: &'a mut [f32],
+        state: &'a mut State,
+        rule: Rule,
+    ) -> Self {
         let n = plan.parameters;
         let kept = plan.optimizer.state();
         let (m, rest) = state.optimizer.split_at_mut(n * kept.min(1));
         let v = &mut rest[..n * kept.saturating_sub(1)];
-        let rule = Some(plan.optimizer.at(state.step));
-        Runs { gradient, parameters: &mut state.parameters, m, v, start: 0, rule }
+        Runs { gradient, parameters: &mut state.parameters, m, v, start: 0, rule: Some(rule) }
     }
 
     /// The gradient alone.
@@ -97,7 +107,7 @@ impl<'a> Runs<'a> {
         product: impl FnOnce(&'a mut [f32]) -> Gemm<'a>,
     ) -> bool {
         let Runs { gradient, parameters, m, v, rule, .. } = self;
-        let (product, isa) = (product(gradient), plan.options.isa);
+        let (mut product, isa) = (product(gradient), plan.options.isa);
         let Some(rule) = rule else {
             product.run(algorithm, isa);
             return false;

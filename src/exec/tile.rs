@@ -509,7 +509,7 @@ impl Work<'_> {
             let leak = f.leak().expect("the plan gives products rectifiers alone");
             gemm.end = End::Rectifier { leak };
         }
-        product(gemm, plan.options.isa, by);
+        product(&mut gemm, plan.options.isa, by);
     }
 
     /// dx ← Wᵀ·dz (· f′), of the inputs from `first` on
@@ -525,18 +525,20 @@ impl Work<'_> {
         let (outputs, inputs) = (self.width(dz), first..first + self.width(dx));
         let weights = &parameters[plan.weights[weight].clone()];
         let shape = [outputs, weights.len() / outputs];
-        let run = |gemm: Gemm<'_>| product(gemm.rows(inputs), plan.options.isa, by);
+        let isa = plan.options.isa;
         match slope {
             None => {
                 let [dz, dx] = self.several([dz, dx]);
-                run(Gemm::input_gradient(tile, shape, weights, dz, dx));
+                let mut gemm = Gemm::input_gradient(tile, shape, weights, dz, dx);
+                product(gemm.leave_rows(inputs), isa, by);
             }
             Some(slope) => {
                 let [dz, dx, y] = self.several([dz, dx, slope.from]);
                 let slope = gemm::Slope::of(slope.f, slope.kept);
                 let slope = slope.expect("the plan gives products such slopes alone");
-                let end = End::Slope { slope, y };
-                run(Gemm { end, ..Gemm::input_gradient(tile, shape, weights, dz, dx) });
+                let mut gemm = Gemm::input_gradient(tile, shape, weights, dz, dx);
+                gemm.end = End::Slope { slope, y };
+                product(gemm.leave_rows(inputs), isa, by);
             }
         }
     }

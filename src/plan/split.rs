@@ -110,6 +110,9 @@ impl Split {
 
 /// One of `parts` even parts of a range.
 fn part(whole: Range<usize>, parts: usize, index: usize) -> Range<usize> {
+    if parts == 1 {
+        return whole;
+    }
     let (each, more) = (whole.len() / parts, whole.len() % parts);
     let start = whole.start + index * each + index.min(more);
     start..start + each + usize::from(index < more)
@@ -125,6 +128,9 @@ impl Plan {
         // shards take are then fewer: those of two threads, and in all. 2048 rows in 9
         // shards are 228 each, which take four panels of 64, as in 8 shards 256 do.
         let most = self.most_shards(rows);
+        if most == 1 {
+            return self.train.split(rows, 1);
+        }
         let panels = |&shards: &usize| {
             let of_shard = rows.div_ceil(shards).div_ceil(self.unit());
             (shards.div_ceil(2) * of_shard, shards * of_shard)

@@ -18,7 +18,7 @@ use super::{Gemm, Layout, Left, Right, Start};
 use crate::layout::Tile;
 use crate::simd::{Op, Simd};
 
-pub(super) struct Dots<'a>(pub(super) Gemm<'a>);
+pub(super) struct Dots<'g, 'a>(pub(super) &'g mut Gemm<'a>);
 
 /// Features of x in a block at the most.
 const COLUMNS: usize = 4;
@@ -33,11 +33,11 @@ const fn block(registers: usize) -> [usize; 2] {
     }
 }
 
-impl Op for Dots<'_> {
+impl Op for Dots<'_, '_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Gemm { m, n, a, b, c, layout, start, .. } = self.0;
+        let &mut Gemm { m, n, a, b, ref mut c, layout, start, .. } = self.0;
         let Left::Tile { data: dz, tile, features, first } = a else {
             unreachable!("Algorithm::takes refuses it")
         };

@@ -2,7 +2,7 @@
 
 use super::{Gemm, Layout, Left, Right, Start};
 
-pub(super) fn run(g: Gemm<'_>) {
+pub(super) fn run(g: &mut Gemm<'_>) {
     assert!(g.in_one_piece(), "operands in panels");
     let (m, n, k) = (g.m, g.n, g.k);
     let (a, a_row, a_column) = match g.a {

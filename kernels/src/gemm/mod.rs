@@ -328,11 +328,11 @@ impl<'a> Gemm<'a> {
         }
     }
 
-    /// The same for a few of the outputs: rows `outputs` of dW, which is what
-    /// `gradient` holds.
+    /// Leaves a few of the outputs: rows `outputs` of dW, which is what C holds.
     #[inline]
-    pub fn rows(self, outputs: Range<usize>) -> Self {
-        let a = match self.a {
+    pub fn leave_rows(&mut self, outputs: Range<usize>) -> &mut Self {
+        self.m = outputs.len();
+        self.a = match self.a {
             Left::Strided { data, row_stride, column_stride } => Left::Strided {
                 data: data.get(outputs.start * row_stride..).unwrap_or(&[]),
                 row_stride,
@@ -342,7 +342,7 @@ impl<'a> Gemm<'a> {
                 Left::Tile { data, tile, features, first: first + outputs.start }
             }
         };
-        Gemm { m: outputs.len(), a, ..self }
+        self
     }
 
     /// Floating-point operations.
@@ -356,9 +356,9 @@ impl<'a> Gemm<'a> {
     /// Where a slice is too short for its shape, a stride for its row, or the
     /// algorithm does not [take](Algorithm::takes) the operands.
     #[inline]
-    pub fn run(self, algorithm: Algorithm, isa: Isa) {
+    pub fn run(&mut self, algorithm: Algorithm, isa: Isa) {
         self.check();
-        assert!(algorithm.takes(&self), "{} does not take such operands", algorithm.name());
+        assert!(algorithm.takes(self), "{} does not take such operands", algorithm.name());
         if self.m == 0 || self.n == 0 {
             return;
         }
@@ -366,10 +366,10 @@ impl<'a> Gemm<'a> {
             Algorithm::Naive => naive::run(self),
             Algorithm::Tiled => {
                 let c = self.c.as_mut_ptr();
-                if lone::takes(&self) {
-                    return isa.run(lone::Lone { gemm: &self, c });
+                if lone::takes(self) {
+                    return isa.run(lone::Lone { gemm: self, c });
                 }
-                isa.run(tiled::Tiled { gemm: &self, c, rows_of_c: self.m, first: 0 });
+                isa.run(tiled::Tiled { gemm: self, c, rows_of_c: self.m, first: 0 });
             }
             Algorithm::Dots => isa.run(dots::Dots(self)),
             Algorithm::Matrixmultiply => foreign::run(self),
@@ -383,19 +383,19 @@ impl<'a> Gemm<'a> {
     /// # Panics
     /// As [`Gemm::run`] and [`Rule::update`], and where rows of C lie apart.
     pub fn run_carrying(
-        self,
+        &mut self,
         algorithm: Algorithm,
         isa: Isa,
         rule: &Rule,
         parameters: &mut [f32],
         state: [&mut [f32]; 2],
     ) -> bool {
-        let Gemm { m, n, .. } = self;
+        let (m, n) = (self.m, self.n);
         assert_eq!(self.layout, Layout::Rows(n), "rows that lie apart");
         assert_eq!(parameters.len(), m * n, "parameters of another product");
-        if algorithm == Algorithm::Tiled && carried::takes(&self, isa) {
+        if algorithm == Algorithm::Tiled && carried::takes(self, isa) {
             self.check();
-            let tiles = carried::Tiles { c: self.c.as_mut_ptr(), gemm: &self, isa };
+            let tiles = carried::Tiles { c: self.c.as_mut_ptr(), gemm: self, isa };
             if rule.carry_waiting(parameters, state, tiles) {
                 return true;
             }
@@ -544,12 +544,22 @@ impl<'a> Right<'a> {
     }
 }
 
+/// The first column of a column's panel. Panels are most often a power of two wide: then
+/// without a division, several of which take as long as a short product's last columns.
+#[inline(always)]
+fn panel_start(panel: usize, column: usize) -> usize {
+    match panel.is_power_of_two() {
+        true => column & !(panel - 1),
+        false => column - column % panel,
+    }
+}
+
 /// Where the columns that lie with a column of `n` end: its panel's border, or n.
 #[inline(always)]
 fn border(layout: Layout, n: usize, column: usize) -> usize {
     match layout {
         Layout::Rows(_) => n,
-        Layout::Panels(panel) => n.min(column - column % panel + panel),
+        Layout::Panels(panel) => n.min(panel_start(panel, column) + panel),
     }
 }
 
@@ -560,7 +570,7 @@ fn column(layout: Layout, rows: usize, n: usize, column: usize) -> (usize, usize
     match layout {
         Layout::Rows(stride) => (column, stride),
         Layout::Panels(panel) => {
-            let first = column - column % panel;
+            let first = panel_start(panel, column);
             (first * rows + column - first, panel.min(n - first))
         }
     }

@@ -2,7 +2,7 @@
 
 use super::{End, Gemm, Layout, Left, Right, Slope, Start, column};
 
-pub(super) fn run(g: Gemm<'_>) {
+pub(super) fn run(g: &mut Gemm<'_>) {
     let (m, n, k) = (g.m, g.n, g.k);
     let a = |i: usize, l: usize| match g.a {
         Left::Strided { data, row_stride, column_stride } => {

@@ -21,7 +21,7 @@
 //! which costs a factor of three.
 
 use super::strip::Strip;
-use super::{End, Gemm, InRows, Layout, Left, Slope, Start, border, column};
+use super::{End, Gemm, InRows, Layout, Left, Slope, Start, border, column, panel_start};
 use crate::layout::Tile;
 use crate::simd::{Op, Simd};
 use std::cell::RefCell;
@@ -161,7 +161,7 @@ impl Op for Tiled<'_, '_> {
                 width = block_width(from);
                 let even = |at: usize, layout: Layout| match layout {
                     Layout::Rows(_) => true,
-                    Layout::Panels(panel) => panel == width || !at.is_multiple_of(panel),
+                    Layout::Panels(panel) => panel == width || panel_start(panel, at) != at,
                 };
                 to = from + width;
                 while to < n && block_width(to) == width && even(to, b_layout) && even(to, layout) {
@@ -170,7 +170,14 @@ impl Op for Tiled<'_, '_> {
             }
             let masked = !width.is_multiple_of(S::LANES);
             let nv = width.div_ceil(S::LANES);
-            let row_blocks = m.div_ceil(rows::<S>(nv, masked));
+            // Divisions by constants.
+            let row_blocks = match (nv, masked) {
+                (1, false) => m.div_ceil(const { rows::<S>(1, false) }),
+                (2, false) => m.div_ceil(const { rows::<S>(2, false) }),
+                (3, false) => m.div_ceil(const { rows::<S>(3, false) }),
+                (4, false) => m.div_ceil(const { rows::<S>(4, false) }),
+                _ => m.div_ceil(rows::<S>(nv, masked)),
+            };
             let mut first = 0;
             for part in 0..parts {
                 let last = match parts - part {
@@ -240,8 +247,8 @@ impl Op for Tiled<'_, '_> {
                         ),
                         false => (0, 0),
                     };
-                    let blocks = Blocks {
-                        count: (group_end - group) / width,
+                    let blocks = &mut Blocks {
+                        count: if next < group_end { (group_end - group) / width } else { 1 },
                         rows: m,
                         row_blocks,
                         copied: copies,
@@ -407,19 +414,24 @@ struct Blocks<'a> {
 /// which `MASKED` takes a part. The loop over k itself asks for what comes ahead
 /// where it `ASKS`: a request is one instruction more beside the multiply-adds,
 /// which tells where these are few; others ask before each block.
-struct Outlined<'a, const NV: usize, const MASKED: bool, const ASKS: bool>(Blocks<'a>);
+struct Outlined<'b, 'a, const NV: usize, const MASKED: bool, const ASKS: bool>(&'b mut Blocks<'a>);
 
-impl<const NV: usize, const MASKED: bool, const ASKS: bool> Op for Outlined<'_, NV, MASKED, ASKS> {
+impl<const NV: usize, const MASKED: bool, const ASKS: bool> Op
+    for Outlined<'_, '_, NV, MASKED, ASKS>
+{
     /// What is to be asked for next.
     type Output = *const f32;
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> *const f32 {
-        let Outlined(mut blocks) = self;
+        let Outlined(blocks) = self;
         if NV > vectors(S::REGISTERS) {
             return blocks.ahead;
         }
-        let Blocks { b, c, y, a, rows, row_blocks, .. } = blocks;
-        let (each, more) = (rows / row_blocks, rows % row_blocks);
+        let &mut Blocks { b, c, y, a, rows, row_blocks, .. } = blocks;
+        let (each, more) = match row_blocks {
+            1 => (rows, 0),
+            _ => (rows / row_blocks, rows % row_blocks),
+        };
         for block in 0..row_blocks {
             let take = each + usize::from(block < more);
             blocks.take = take;

@@ -376,7 +376,7 @@ impl Work for Layer {
     fn run(&mut self) {
         let start = self.starts.then(|| self.bias.slice());
         let (a, b, c) = (self.a.slice(), self.b.slice(), self.c.slice_mut());
-        let gemm = self.operands.gemm(a, b, c, self.c_stride, start, self.y.slice());
+        let mut gemm = self.operands.gemm(a, b, c, self.c_stride, start, self.y.slice());
         gemm.run(self.algorithm, self.isa);
     }
     fn check(&mut self) -> Result<Accuracy, Mismatch> {
