@@ -123,6 +123,39 @@ fn steps_of_a_loaded_batch_are_the_same_bits() {
     assert!(kept > 3, "plans keep what is loaded");
 }
 
+/// So many steps that some are run on one thread to see whether that is faster: there
+/// shards have one arena, in which the next one's rows take the place of the last one's.
+#[test]
+fn steps_that_go_back_to_one_thread_load_again() {
+    let layout = Layout::of_dense(20);
+    let text = "input auto -> dense 40 relu -> dense 40 gelu -> dense 5 softmax; adam 0.01";
+    let network = mlpc::compile(text).unwrap();
+    let network = network.network(Some(&layout), None, &Limits::default()).unwrap();
+    let plan = Arc::new(Plan::new(&network, PlanOptions::from_environment().unwrap()));
+    let made = Made::new(&layout, 5);
+    let batch = Batch {
+        features: made.features(),
+        targets: Targets::Classes(&made.classes),
+        rows: Rows::Range(0, 700),
+    };
+    assert!(plan.train.keeps && plan.split_training(700).shards > 1);
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+    pool.install(|| {
+        let mut ours = Executor::new(plan.clone(), 700).threads(2);
+        let mut plain = Executor::new(plan.clone(), 700);
+        let mut states = [0; 2].map(|_| State::new(&plan, initial_parameters(&network, 5)));
+        for step in 0..400 {
+            let [state, expected] = &mut states;
+            match step {
+                0 => ours.step(state, batch),
+                _ => ours.step_again(state, batch),
+            };
+            plain.step(expected, batch);
+            assert!(bits(&state.parameters) == bits(&expected.parameters), "step {step}");
+        }
+    });
+}
+
 /// What has been loaded is not read again.
 #[test]
 fn a_batch_that_stays_is_not_loaded_again() {

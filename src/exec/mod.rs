@@ -145,9 +145,9 @@ pub struct Executor {
     /// The same where one thread does all of it.
     alone: Shares,
     pace: Pace,
-    /// Rows of the last batch, where they are still loaded for steps on one thread, and
-    /// on several; else 0.
-    held: [usize; 2],
+    /// Whether the last step ran in parallel, and the rows of its batch, where they are
+    /// still loaded for such steps.
+    held: Option<(bool, usize)>,
     /// Where gradients are computed by outputs: the parts, and the gradient.
     parts: Vec<Part>,
     gradient: Lines,
@@ -234,7 +234,7 @@ impl Executor {
             shares: Shares::none(),
             alone,
             pace: Pace::new(),
-            held: [0; 2],
+            held: None,
             parts,
             gradient,
             expanded: vec![0.0; expanded],
@@ -250,7 +250,7 @@ impl Executor {
     /// costs some microseconds.
     pub fn threads(mut self, threads: usize) -> Self {
         self.threads = threads.max(1);
-        self.held = [0; 2];
+        self.held = None;
         if self.threads > 1 && !self.plan.is_by_outputs() {
             let (plan, lanes) = (&self.plan, self.lanes);
             self.shards.resize_with(self.most, || Shard::new(plan, lanes));
@@ -282,7 +282,7 @@ impl Executor {
     /// Where the batch is empty or larger than the executor was made for, or
     /// a slice is shorter than its rows need.
     pub fn gradient(&mut self, parameters: &[f32], batch: Batch<'_>) -> f64 {
-        self.held = [0; 2];
+        self.held = None;
         if let Some(loss) = self.small_gradient(parameters, batch) {
             return loss;
         }
@@ -305,7 +305,7 @@ impl Executor {
     /// # Panics
     /// As [`Executor::gradient`].
     pub fn step(&mut self, state: &mut State, batch: Batch<'_>) -> f64 {
-        self.held = [0; 2];
+        self.held = None;
         self.step_again(state, batch)
     }
 
@@ -410,13 +410,12 @@ impl Executor {
         shares.loss(tile) / terms
     }
 
-    /// Whether a batch is loaded already, where steps run so; from now on it is, if these
-    /// `keep` it.
+    /// Whether a batch is loaded already for steps that run so, in parallel or not; from
+    /// now on it is, if these `keep` it. The others use the same memory.
     fn loaded(&mut self, batch: Batch<'_>, parallel: bool, keep: bool) -> bool {
-        let rows = batch.rows.len();
-        let held = &mut self.held[usize::from(parallel)];
-        let loaded = *held == rows;
-        *held = if keep { rows } else { 0 };
+        let now = Some((parallel, batch.rows.len()));
+        let loaded = self.held == now;
+        self.held = now.filter(|_| keep);
         loaded
     }
 
