@@ -391,7 +391,8 @@ impl<T: Total> Op for SigmoidBce<'_, T> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> T {
         let SigmoidBce { tile, z, y, scale, .. } = self;
-        let (len, inputs, out) = (z.len(), [z.as_ptr(), y.as_ptr()], z.as_mut_ptr());
+        let (len, out) = (z.len(), z.as_mut_ptr());
+        let inputs = [out.cast_const(), y.as_ptr()];
         // SAFETY: `sigmoid_bce` has checked the lengths.
         unsafe { each_row(s, tile, len, inputs, out, OfLogit { scale }) }
     }
