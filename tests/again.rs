@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
+use common::{bits, noise};
 use mlpc::check::Limits;
 use mlpc::exec::{Batch, Executor, Rows, State, Targets};
 use mlpc::inputs::{Category, Embedding, Features, Layout};
@@ -9,20 +12,6 @@ use mlpc::plan::{Plan, PlanOptions};
 use mlpc::train::{Progress, Table, Trainer, initial_parameters};
 use std::ops::ControlFlow;
 use std::sync::Arc;
-
-fn noise(seed: u64, n: usize) -> Vec<f32> {
-    let mut state = seed.wrapping_mul(2).wrapping_add(1);
-    (0..n)
-        .map(|_| {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(99_991);
-            (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
-        })
-        .collect()
-}
-
-fn bits(x: &[f32]) -> Vec<u32> {
-    x.iter().map(|x| x.to_bits()).collect()
-}
 
 /// A table of a layout.
 struct Made {

@@ -3,6 +3,9 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
+use common::{bits, noise};
 use mlpc::check::Limits;
 use mlpc::check::model::Network;
 use mlpc::exec::{Batch, Executor, Predict, Rows, State, Targets, mean_loss, reference};
@@ -13,20 +16,6 @@ use mlpc::train::{Table, Trainer, initial_parameters};
 use mlpc_kernels::simd::Isa;
 use std::ops::ControlFlow;
 use std::sync::Arc;
-
-fn noise(seed: u64, n: usize) -> Vec<f32> {
-    let mut state = seed.wrapping_mul(2).wrapping_add(1);
-    (0..n)
-        .map(|_| {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(99_991);
-            (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
-        })
-        .collect()
-}
-
-fn bits(x: &[f32]) -> Vec<u32> {
-    x.iter().map(|x| x.to_bits()).collect()
-}
 
 /// Numbers, and categories with so many levels, embedded where a width is
 /// given.

@@ -544,22 +544,12 @@ impl<'a> Right<'a> {
     }
 }
 
-/// The first column of a column's panel. Panels are most often a power of two wide: then
-/// without a division, several of which take as long as a short product's last columns.
-#[inline(always)]
-fn panel_start(panel: usize, column: usize) -> usize {
-    match panel.is_power_of_two() {
-        true => column & !(panel - 1),
-        false => column - column % panel,
-    }
-}
-
 /// Where the columns that lie with a column of `n` end: its panel's border, or n.
 #[inline(always)]
 fn border(layout: Layout, n: usize, column: usize) -> usize {
     match layout {
         Layout::Rows(_) => n,
-        Layout::Panels(panel) => n.min(panel_start(panel, column) + panel),
+        Layout::Panels(panel) => n.min(column - column % panel + panel),
     }
 }
 
@@ -570,7 +560,7 @@ fn column(layout: Layout, rows: usize, n: usize, column: usize) -> (usize, usize
     match layout {
         Layout::Rows(stride) => (column, stride),
         Layout::Panels(panel) => {
-            let first = panel_start(panel, column);
+            let first = column - column % panel;
             (first * rows + column - first, panel.min(n - first))
         }
     }

@@ -21,7 +21,7 @@
 //! which costs a factor of three.
 
 use super::strip::Strip;
-use super::{End, Gemm, InRows, Layout, Left, Slope, Start, border, column, panel_start};
+use super::{End, Gemm, InRows, Layout, Left, Slope, Start, border, column};
 use crate::layout::Tile;
 use crate::simd::{Op, Simd};
 use std::cell::RefCell;
@@ -161,7 +161,7 @@ impl Op for Tiled<'_, '_> {
                 width = block_width(from);
                 let even = |at: usize, layout: Layout| match layout {
                     Layout::Rows(_) => true,
-                    Layout::Panels(panel) => panel == width || panel_start(panel, at) != at,
+                    Layout::Panels(panel) => panel == width || !at.is_multiple_of(panel),
                 };
                 to = from + width;
                 while to < n && block_width(to) == width && even(to, b_layout) && even(to, layout) {
@@ -170,14 +170,7 @@ impl Op for Tiled<'_, '_> {
             }
             let masked = !width.is_multiple_of(S::LANES);
             let nv = width.div_ceil(S::LANES);
-            // Divisions by constants.
-            let row_blocks = match (nv, masked) {
-                (1, false) => m.div_ceil(const { rows::<S>(1, false) }),
-                (2, false) => m.div_ceil(const { rows::<S>(2, false) }),
-                (3, false) => m.div_ceil(const { rows::<S>(3, false) }),
-                (4, false) => m.div_ceil(const { rows::<S>(4, false) }),
-                _ => m.div_ceil(rows::<S>(nv, masked)),
-            };
+            let row_blocks = m.div_ceil(rows::<S>(nv, masked));
             let mut first = 0;
             for part in 0..parts {
                 let last = match parts - part {
@@ -248,7 +241,7 @@ impl Op for Tiled<'_, '_> {
                         false => (0, 0),
                     };
                     let blocks = &mut Blocks {
-                        count: if next < group_end { (group_end - group) / width } else { 1 },
+                        count: (group_end - group) / width,
                         rows: m,
                         row_blocks,
                         copied: copies,
@@ -428,10 +421,7 @@ impl<const NV: usize, const MASKED: bool, const ASKS: bool> Op
             return blocks.ahead;
         }
         let &mut Blocks { b, c, y, a, rows, row_blocks, .. } = blocks;
-        let (each, more) = match row_blocks {
-            1 => (rows, 0),
-            _ => (rows / row_blocks, rows % row_blocks),
-        };
+        let (each, more) = (rows / row_blocks, rows % row_blocks);
         for block in 0..row_blocks {
             let take = each + usize::from(block < more);
             blocks.take = take;

@@ -120,17 +120,16 @@ impl Sums {
     /// Slots and weights are valid for reading, `to` for writing.
     #[inline(always)]
     pub(super) unsafe fn run<W: Simd, const SLOPE: bool>(self, w: W, sums: usize) {
-        match sums {
-            // SAFETY: the caller's promise.
-            1 => unsafe { self.block::<W, SLOPE, 1>(w) },
-            // SAFETY: the caller's promise.
-            2 => unsafe { self.block::<W, SLOPE, 2>(w) },
-            // SAFETY: the caller's promise.
-            3 if most::<W>() > 2 => unsafe { self.block::<W, SLOPE, 3>(w) },
-            // SAFETY: the caller's promise.
-            4 if most::<W>() > 2 => unsafe { self.block::<W, SLOPE, 4>(w) },
-            // What the loop over blocks makes ready takes as long as a short one.
-            _ => w.outlined(Blocks::<SLOPE> { sums: self, left: sums }),
+        // SAFETY: the caller's promise.
+        unsafe {
+            match sums {
+                1 => self.block::<W, SLOPE, 1>(w),
+                2 => self.block::<W, SLOPE, 2>(w),
+                3 if most::<W>() > 2 => self.block::<W, SLOPE, 3>(w),
+                4 if most::<W>() > 2 => self.block::<W, SLOPE, 4>(w),
+                // What the loop over blocks makes ready takes as long as a short one.
+                _ => w.outlined(Blocks::<SLOPE> { sums: self, left: sums }),
+            }
         }
     }
 
