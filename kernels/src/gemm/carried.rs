@@ -20,8 +20,9 @@
 //! Every element is the same sum as in [`tiled`](super::tiled), and every parameter is
 //! updated as it would be behind the product: the results are the same bits.
 
+use super::source::Source;
 use super::strip::Strip;
-use super::tiled::{PART, Source, Tiled, vectors};
+use super::tiled::{PART, Tiled, vectors};
 use super::{Algorithm, End, Gemm, InRows, Layout, Left, Right, Start, column};
 use crate::optim::{Carrier, Updates};
 use crate::simd::{Isa, Op, Simd};

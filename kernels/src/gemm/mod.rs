@@ -20,6 +20,7 @@ mod foreign;
 mod lone;
 mod naive;
 mod piece;
+mod source;
 mod strip;
 mod tiled;
 

@@ -20,12 +20,11 @@
 //! more accumulators is no longer unrolled by the compiler and spills them,
 //! which costs a factor of three.
 
+use super::source::Source;
 use super::strip::Strip;
 use super::{End, Gemm, InRows, Layout, Left, Slope, Start, border, column};
-use crate::layout::Tile;
 use crate::simd::{Op, Simd};
 use std::cell::RefCell;
-use std::ops::Range;
 
 /// A product, or some rows of it. (It is not moved: it is so large that this
 /// would be a call.)
@@ -75,6 +74,11 @@ const LARGE: usize = 64 * 1024;
 /// Blocks of columns that share a block of A's rows then.
 const GROUP: usize = 8;
 
+/// Whether a B that is read with a small A stays in the first-level cache whatever the order.
+const fn stays(k: usize, n: usize) -> bool {
+    k * n <= PART * 16 || k <= 64
+}
+
 thread_local! {
     /// A part of A, copied together; allocated at a thread's first use and kept.
     static COPY: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
@@ -84,6 +88,9 @@ impl Op for Tiled<'_, '_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
+        if self.usual(s) {
+            return;
+        }
         let Tiled { gemm, c, rows_of_c, first: top } = self;
         let &Gemm { m, n, k, a, b, layout, start, end, ahead, .. } = gemm;
         let InRows { data: b, layout: b_layout, rows: b_rows, apart } =
@@ -114,8 +121,7 @@ impl Op for Tiled<'_, '_> {
         }
         let most_in_group = match m * k > LARGE {
             true => GROUP,
-            // B stays in the first-level cache whatever the order.
-            false if k * n <= PART * 16 || k <= 64 => usize::MAX,
+            false if stays(k, n) => usize::MAX,
             false => 1,
         };
         // Bytes to be asked for with a multiply-add, in all of them evenly.
@@ -170,7 +176,7 @@ impl Op for Tiled<'_, '_> {
             }
             let masked = !width.is_multiple_of(S::LANES);
             let nv = width.div_ceil(S::LANES);
-            let row_blocks = m.div_ceil(rows::<S>(nv, masked));
+            let row_blocks = row_blocks::<S>(m, nv, masked);
             let mut first = 0;
             for part in 0..parts {
                 let last = match parts - part {
@@ -184,29 +190,12 @@ impl Op for Tiled<'_, '_> {
                     Some(apart) => (first / b_rows * apart, first % b_rows),
                 };
                 let source = match a {
-                    _ if copies => Source {
-                        at: copy.as_ptr(),
-                        row: 1,
-                        // As many as a block has rows.
-                        column: 0,
-                        run: last - first,
-                        runs: 1,
-                        jump: 0,
-                        tail: 0,
-                        tail_row: 0,
-                        tail_at: copy.as_ptr(),
-                    },
-                    Left::Strided { data, row_stride, column_stride } => Source {
-                        at: data.as_ptr().wrapping_add(first * column_stride),
-                        row: row_stride,
-                        column: column_stride,
-                        run: last - first,
-                        runs: 1,
-                        jump: 0,
-                        tail: 0,
-                        tail_row: 0,
-                        tail_at: data.as_ptr(),
-                    },
+                    // From column to column there are as many as a block has rows.
+                    _ if copies => Source::one_run(copy.as_ptr(), 1, 0, last - first),
+                    Left::Strided { data, row_stride, column_stride } => {
+                        let at = data.as_ptr().wrapping_add(first * column_stride);
+                        Source::one_run(at, row_stride, column_stride, last - first)
+                    }
                     Left::Tile { data, tile, features, first: feature } => {
                         Source::of_tile(data, tile, features, first..last).at_row(feature)
                     }
@@ -243,7 +232,6 @@ impl Op for Tiled<'_, '_> {
                     let blocks = &mut Blocks {
                         count: (group_end - group) / width,
                         rows: m,
-                        row_blocks,
                         copied: copies,
                         take: 0,
                         width,
@@ -264,15 +252,7 @@ impl Op for Tiled<'_, '_> {
                         ahead_step: 0,
                         columns_of_a: last - first,
                     };
-                    ahead = match nv {
-                        1 if masked => s.outlined(Outlined::<1, true, false>(blocks)),
-                        _ if masked => s.outlined(Outlined::<2, true, false>(blocks)),
-                        1 => s.outlined(Outlined::<1, false, false>(blocks)),
-                        2 => s.outlined(Outlined::<2, false, false>(blocks)),
-                        3 => s.outlined(Outlined::<3, false, false>(blocks)),
-                        _ if asks => s.outlined(Outlined::<4, false, true>(blocks)),
-                        _ => s.outlined(Outlined::<4, false, false>(blocks)),
-                    };
+                    ahead = blocks.outlined(s, nv, masked, asks);
                     group = group_end;
                 }
                 first = last;
@@ -288,60 +268,93 @@ impl Op for Tiled<'_, '_> {
     }
 }
 
-/// Where a block of A's rows lies: `runs` runs of `run` columns, then one of
-/// `tail`.
-#[derive(Clone, Copy)]
-pub(super) struct Source {
-    pub(super) at: *const f32,
-    /// From one row to the next.
-    pub(super) row: usize,
-    /// From one column to the next, within a run.
-    pub(super) column: usize,
-    pub(super) run: usize,
-    pub(super) runs: usize,
-    /// From one run to the next.
-    pub(super) jump: usize,
-    /// The last run, where its rows lie otherwise: columns and stride of rows.
-    pub(super) tail: usize,
-    pub(super) tail_row: usize,
-    pub(super) tail_at: *const f32,
+impl Tiled<'_, '_> {
+    /// Computes the product, where it is a usual one: of a layer that is not large, over
+    /// panels that are a register tile wide, or over one that is narrower. It is cut as
+    /// [`Tiled::run`] would cut it, which takes as long to find out how as a narrow layer's
+    /// product takes itself.
+    #[inline(always)]
+    fn usual<S: Simd>(&self, s: S) -> bool {
+        let usual = const { vectors(S::REGISTERS) * S::LANES };
+        let &Tiled { gemm, c, rows_of_c, first } = self;
+        let &Gemm { m, n, k, a, b, layout, start, end, ahead, .. } = gemm;
+        let Some(InRows { data: b, layout: Layout::Panels(panel), rows: b_rows, apart }) =
+            b.in_rows(k)
+        else {
+            return false;
+        };
+        let in_panels = |panel: usize| panel == usual || (n <= usual && n <= panel);
+        let c_in_panels = match layout {
+            Layout::Panels(panel) => in_panels(panel),
+            Layout::Rows(_) => true,
+        };
+        let in_one_part = k <= PART && m * k <= SMALL && stays(k, n);
+        // One block of columns is left at the most.
+        let (whole, left) = (n - n % usual, n % usual);
+        let masked = !left.is_multiple_of(S::LANES);
+        let in_one_block = !masked || left < 2 * S::LANES;
+        if !(in_panels(panel) && c_in_panels && in_one_part && in_one_block && ahead.is_empty()) {
+            return false;
+        }
+        let y = match end {
+            End::Slope { y, .. } => y.as_ptr(),
+            End::Sum | End::Rectifier { .. } => std::ptr::null(),
+        };
+        // A block of columns that is so wide: from row to row of C, and its first element.
+        let in_c = |from: usize, width: usize| match layout {
+            Layout::Panels(_) => (width, from * rows_of_c + first * width),
+            Layout::Rows(stride) => (stride, from + first * stride),
+        };
+        let b_jump = |width: usize| apart.map_or(0, |apart| apart.wrapping_sub(b_rows * width));
+        let (c_stride, of_c) = in_c(0, usual);
+        let a = Source::of(a, k);
+        let mut blocks = Blocks {
+            count: whole / usual,
+            rows: m,
+            copied: false,
+            take: 0,
+            width: usual,
+            a,
+            b: b.as_ptr(),
+            b_stride: usual,
+            b_step: usual * b_rows,
+            b_jump: b_jump(usual),
+            c: c.wrapping_add(of_c),
+            c_stride,
+            c_step: in_c(usual, usual).1 - of_c,
+            start,
+            end,
+            y: y.wrapping_add(of_c),
+            row: 0,
+            ahead: ahead.as_ptr(),
+            rate: 0.0,
+            ahead_step: 0,
+            columns_of_a: k,
+        };
+        if whole > 0 {
+            blocks.outlined(s, const { vectors(S::REGISTERS) }, false, false);
+        }
+        if left > 0 {
+            let (c_stride, of_c) = in_c(whole, left);
+            blocks.count = 1;
+            blocks.width = left;
+            blocks.a = a;
+            blocks.b = b.as_ptr().wrapping_add(whole * b_rows);
+            blocks.b_stride = left;
+            blocks.b_jump = b_jump(left);
+            blocks.c = c.wrapping_add(of_c);
+            blocks.c_stride = c_stride;
+            blocks.y = y.wrapping_add(of_c);
+            blocks.row = 0;
+            blocks.outlined(s, left.div_ceil(S::LANES), masked, false);
+        }
+        true
+    }
 }
 
-impl Source {
-    /// In a tile of so many features: a run a panel. The first lane is the
-    /// first of a panel.
-    #[inline(always)]
-    pub(super) fn of_tile(
-        data: &[f32],
-        tile: Tile,
-        features: usize,
-        lanes: Range<usize>,
-    ) -> Source {
-        let panel = tile.panel;
-        let runs = lanes.len() / panel;
-        let end = lanes.start + runs * panel;
-        Source {
-            at: data.as_ptr().wrapping_add(lanes.start * features),
-            row: panel,
-            column: 1,
-            run: panel,
-            runs,
-            jump: panel * features,
-            tail: lanes.end - end,
-            tail_row: panel.min(tile.width - end),
-            tail_at: data.as_ptr().wrapping_add(end * features),
-        }
-    }
-
-    /// The same from another row on.
-    #[inline(always)]
-    pub(super) fn at_row(self, row: usize) -> Source {
-        Source {
-            at: self.at.wrapping_add(row * self.row),
-            tail_at: self.tail_at.wrapping_add(row * self.tail_row),
-            ..self
-        }
-    }
+/// Even blocks of so many rows, for register tiles of `nv` vectors.
+const fn row_blocks<S: Simd>(m: usize, nv: usize, masked: bool) -> usize {
+    m.div_ceil(rows::<S>(nv, masked))
 }
 
 /// `take` neighbours of each of `count` columns, one behind the other.
@@ -370,7 +383,6 @@ fn copy_columns(from: &[f32], stride: usize, take: usize, to: &mut [f32], count:
 struct Blocks<'a> {
     count: usize,
     rows: usize,
-    row_blocks: usize,
     /// Whether A's columns have been copied together, block by block of rows.
     copied: bool,
     /// Rows of the block at hand.
@@ -403,6 +415,22 @@ struct Blocks<'a> {
     columns_of_a: usize,
 }
 
+impl Blocks<'_> {
+    /// All of them; returns what is to be asked for next.
+    #[inline(always)]
+    fn outlined<S: Simd>(&mut self, s: S, nv: usize, masked: bool, asks: bool) -> *const f32 {
+        match nv {
+            1 if masked => s.outlined(Outlined::<1, true, false>(self)),
+            _ if masked => s.outlined(Outlined::<2, true, false>(self)),
+            1 => s.outlined(Outlined::<1, false, false>(self)),
+            2 => s.outlined(Outlined::<2, false, false>(self)),
+            3 => s.outlined(Outlined::<3, false, false>(self)),
+            _ if asks => s.outlined(Outlined::<4, false, true>(self)),
+            _ => s.outlined(Outlined::<4, false, false>(self)),
+        }
+    }
+}
+
 /// The register tiles of [`Blocks`]: `NV` vectors of columns, of the last of
 /// which `MASKED` takes a part. The loop over k itself asks for what comes ahead
 /// where it `ASKS`: a request is one instruction more beside the multiply-adds,
@@ -420,8 +448,12 @@ impl<const NV: usize, const MASKED: bool, const ASKS: bool> Op
         if NV > vectors(S::REGISTERS) {
             return blocks.ahead;
         }
-        let &mut Blocks { b, c, y, a, rows, row_blocks, .. } = blocks;
-        let (each, more) = (rows / row_blocks, rows % row_blocks);
+        let &mut Blocks { b, c, y, a, rows, .. } = blocks;
+        let row_blocks = row_blocks::<S>(rows, NV, MASKED);
+        let (each, more) = match row_blocks {
+            1 => (rows, 0),
+            _ => (rows / row_blocks, rows % row_blocks),
+        };
         for block in 0..row_blocks {
             let take = each + usize::from(block < more);
             blocks.take = take;
@@ -465,8 +497,8 @@ macro_rules! register_tiles {
             fn run<S: Simd, const NV: usize, const MASKED: bool, const ASKS: bool>(&self, s: S) {
                 // All pointers below stay within their slices: Gemm::check has
                 // proved that all rows and columns of A, B and C do, and
-                // Tiled::run cuts columns and k so that they end at n and k,
-                // Outlined::run rows so that they end at m, and no block of
+                // Tiled::run and Tiled::usual cut columns and k so that they end at n
+                // and k, Outlined::run rows so that they end at m, and no block of
                 // columns crosses a panel's border.
                 // Pointers past the last row or column are made (by
                 // wrapping_add) but not read.

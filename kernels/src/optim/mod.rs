@@ -120,12 +120,17 @@ macro_rules! optimizers {
                 isa: Isa,
                 parameters: &mut [f32],
                 gradient: &[f32],
-                state: [&mut [f32]; 2],
+                mut state: [&mut [f32]; 2],
                 readers: Readers,
             ) {
+                let (coefficients, state) = (&self.coefficients, &mut state);
                 match self.kind { $(OptimizerKind::$Name => {
-                    let coefficients = self.coefficients;
-                    update::<$file::$Name>(isa, coefficients, parameters, gradient, state, readers);
+                    let of = PhantomData::<$file::$Name>;
+                    let update = Update { coefficients, parameters, gradient, state, of };
+                    match readers {
+                        Readers::Same => isa.run(update),
+                        Readers::Others => isa.run(Streamed(update)),
+                    }
                 }),* }
             }
 
@@ -273,56 +278,42 @@ pub enum Readers {
     Others,
 }
 
-/// A step of an optimizer with these coefficients.
-#[inline(always)]
-fn update<O: OptimOp>(
-    isa: Isa,
-    coefficients: Coefficients,
-    parameters: &mut [f32],
-    gradient: &[f32],
-    state: [&mut [f32]; 2],
-    readers: Readers,
-) {
-    let update = Update::<O> { coefficients, parameters, gradient, state, of: PhantomData };
-    match readers {
-        Readers::Same => isa.run(update),
-        Readers::Others => isa.run(Streamed(update)),
-    }
-}
-
-/// A step.
-struct Update<'a, O> {
-    coefficients: Coefficients,
+/// A step. (Coefficients and state are not copied on the way to the kernel: what has just
+/// been written number by number would be read by whole vectors, which waits.)
+struct Update<'a, 'b, O> {
+    coefficients: &'a Coefficients,
     parameters: &'a mut [f32],
     gradient: &'a [f32],
-    state: [&'a mut [f32]; 2],
+    state: &'a mut [&'b mut [f32]; 2],
     of: PhantomData<O>,
 }
 
 /// The same, whose parameters are written past the caches.
-struct Streamed<'a, O>(Update<'a, O>);
+struct Streamed<'a, 'b, O>(Update<'a, 'b, O>);
 
-impl<O: OptimOp> Op for Update<'_, O> {
+impl<O: OptimOp> Op for Update<'_, '_, O> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let Update { coefficients, parameters, gradient, state, .. } = self;
         let n = parameters.len();
         assert_eq!(gradient.len(), n);
-        let (pass, kept) = Pass::<O>::new(coefficients, parameters, state);
+        let [first, second] = state;
+        let (pass, kept) = Pass::<O>::new(*coefficients, parameters, [first, second]);
         // SAFETY: as many elements as parameters.
         unsafe { pass.each::<S, false>(s, kept, gradient.as_ptr(), n) }
     }
 }
 
-impl<O: OptimOp> Op for Streamed<'_, O> {
+impl<O: OptimOp> Op for Streamed<'_, '_, O> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let Update { coefficients, parameters, gradient, state, .. } = self.0;
         let n = parameters.len();
         assert_eq!(gradient.len(), n);
-        let (pass, kept) = Pass::<O>::new(coefficients, parameters, state);
+        let [first, second] = state;
+        let (pass, kept) = Pass::<O>::new(*coefficients, parameters, [first, second]);
         // Up to a place from which on whole registers may be streamed.
         let first = pass.p.align_offset(size_of::<f32>() * S::LANES).min(n);
         let gradient = gradient.as_ptr();
