@@ -201,19 +201,13 @@ impl Op for Tiled<'_, '_> {
                     }
                 };
                 if let (true, Left::Strided { data, row_stride, column_stride }) = (copies, a) {
-                    let mut row = 0;
-                    for block in 0..row_blocks {
-                        let take = (m - row).div_ceil(row_blocks - block);
-                        let from = &data[row * row_stride + first * column_stride..];
-                        copy_columns(
-                            from,
-                            column_stride,
-                            take,
-                            &mut copy[row * (last - first)..],
-                            last - first,
-                        );
-                        row += take;
-                    }
+                    let (each, more) = (m / row_blocks, m % row_blocks);
+                    let count = last - first;
+                    let data = &data[first * column_stride..];
+                    copy_columns(data, column_stride, [more, each + 1], &mut copy, count);
+                    let row = more * (each + 1);
+                    let (data, copy) = (&data[row..], &mut copy[row * count..]);
+                    copy_columns(data, column_stride, [row_blocks - more, each], copy, count);
                 }
                 let mut group = from;
                 while group < to {
@@ -357,24 +351,56 @@ const fn row_blocks<S: Simd>(m: usize, nv: usize, masked: bool) -> usize {
     m.div_ceil(rows::<S>(nv, masked))
 }
 
-/// `take` neighbours of each of `count` columns, one behind the other.
+/// Blocks of `take` neighbours of each of `count` columns, one column's behind the other's.
 #[inline(always)]
-fn copy_columns(from: &[f32], stride: usize, take: usize, to: &mut [f32], count: usize) {
-    #[inline(always)]
-    fn fixed<const N: usize>(from: &[f32], stride: usize, to: &mut [f32], count: usize) {
-        for (l, to) in to.chunks_exact_mut(N).take(count).enumerate() {
-            to.copy_from_slice(&from[l * stride..][..N]);
+fn copy_columns(
+    from: &[f32],
+    stride: usize,
+    [blocks, take]: [usize; 2],
+    to: &mut [f32],
+    count: usize,
+) {
+    match take {
+        6 => copy_blocks::<6>(from, stride, blocks, to, count),
+        5 => copy_blocks::<5>(from, stride, blocks, to, count),
+        4 => copy_blocks::<4>(from, stride, blocks, to, count),
+        12 => copy_blocks::<12>(from, stride, blocks, to, count),
+        _ => {
+            for (block, to) in to.chunks_exact_mut(take * count).take(blocks).enumerate() {
+                for (l, to) in to.chunks_exact_mut(take).enumerate() {
+                    to.copy_from_slice(&from[l * stride + block * take..][..take]);
+                }
+            }
         }
     }
-    match take {
-        6 => fixed::<6>(from, stride, to, count),
-        5 => fixed::<5>(from, stride, to, count),
-        4 => fixed::<4>(from, stride, to, count),
-        12 => fixed::<12>(from, stride, to, count),
-        _ => {
-            for (l, to) in to.chunks_exact_mut(take).take(count).enumerate() {
-                to.copy_from_slice(&from[l * stride..][..take]);
+}
+
+/// [`copy_columns`] for blocks of N, some of them at a time, so that whole lines of a column
+/// are read: where columns lie 4 KB apart, none stays in the first-level cache for the next
+/// block.
+#[inline(always)]
+fn copy_blocks<const N: usize>(
+    from: &[f32],
+    stride: usize,
+    blocks: usize,
+    to: &mut [f32],
+    count: usize,
+) {
+    const TOGETHER: usize = 8;
+    let to = to.as_chunks_mut::<N>().0;
+    for first in (0..blocks).step_by(TOGETHER) {
+        let mut copy = |together: usize| {
+            for l in 0..count {
+                let column = &from[l * stride + first * N..][..together * N];
+                for (block, neighbours) in column.as_chunks::<N>().0.iter().enumerate() {
+                    to[(first + block) * count + l] = *neighbours;
+                }
             }
+        };
+        match blocks - first {
+            // Unrolled.
+            TOGETHER.. => copy(TOGETHER),
+            few => copy(few),
         }
     }
 }
