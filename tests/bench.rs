@@ -189,10 +189,11 @@ fn a_baseline_tells_slower_from_faster() {
     };
 
     save("train_us", json!(1e9));
+    save("resident_us", json!(1e9));
     save("latency_us", json!(1e9));
     let fast = run(&save("rows_per_s", json!(1e-9)), &[]);
     assert_eq!(fast.code, 0, "{}", fast.stderr);
-    assert_eq!(fast.stderr.matches("faster: ").count(), 3, "{}", fast.stderr);
+    assert_eq!(fast.stderr.matches("faster: ").count(), 4, "{}", fast.stderr);
 
     let slow = run(&save("latency_us", json!(1e-9)), &["--quiet"]);
     assert_eq!(slow.code, 1);

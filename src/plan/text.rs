@@ -204,17 +204,19 @@ impl Plan {
         let name = algorithm.name();
         let outputs = self.tensors[weight].shape[0];
         let inputs = self.weights[weight].len() / outputs;
-        match (algorithm, &[outputs, inputs][..]) {
-            (Algorithm::Dots, [outputs, inputs]) if inputs > outputs => {
-                format!("{name}: {outputs} outputs are too few to pack rows for")
+        match algorithm {
+            Algorithm::Dots => {
+                let (few, of, pack) = match inputs > outputs {
+                    true => (outputs, "output", "rows for"),
+                    false => (inputs, "input", "rows of"),
+                };
+                let are = if few == 1 { " is" } else { "s are" };
+                format!("{name}: {few} {of}{are} too few to pack {pack}")
             }
-            (Algorithm::Dots, [_, inputs]) => {
-                format!("{name}: {inputs} inputs are too few to pack rows of")
-            }
-            (Algorithm::Matrixmultiply, _) => {
+            Algorithm::Matrixmultiply => {
                 format!("{name}: a weight beyond the cache, without fused multiply-add")
             }
-            _ => name.to_owned(),
+            Algorithm::Naive | Algorithm::Tiled => name.to_owned(),
         }
     }
 }

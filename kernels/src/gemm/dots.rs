@@ -191,6 +191,17 @@ impl Block {
             first += width;
         }
         let put = |i: usize, sums: [f32; COLUMNS]| {
+            if N == COLUMNS {
+                // In one piece.
+                let c = self.c.wrapping_add(i * self.stride).cast::<[f32; COLUMNS]>();
+                // SAFETY: a row of the block.
+                unsafe {
+                    let old = *c;
+                    let added = || std::array::from_fn(|j| old[j] + sums[j]);
+                    *c = if self.add { added() } else { sums };
+                }
+                return;
+            }
             for (j, sum) in sums.into_iter().enumerate().take(N) {
                 // SAFETY: an element of the block.
                 unsafe {

@@ -200,7 +200,7 @@ impl Op for Tiled<'_, '_> {
                         Source::of_tile(data, tile, features, first..last).at_row(feature)
                     }
                 };
-                if let (true, Left::Strided { data, row_stride, column_stride }) = (copies, a) {
+                if let (true, Left::Strided { data, column_stride, .. }) = (copies, a) {
                     let (each, more) = (m / row_blocks, m % row_blocks);
                     let count = last - first;
                     let data = &data[first * column_stride..];

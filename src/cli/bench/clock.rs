@@ -9,6 +9,11 @@ const BLOCK: f64 = 0.01;
 /// Blocks at the least.
 const BLOCKS: usize = 5;
 
+/// The same where calls are so long that these would take several times the time that was
+/// asked for.
+const LONG_BLOCKS: usize = 2;
+const LONG: f64 = 4.0;
+
 /// Median nanoseconds of a call: `block` makes so many calls and says how
 /// long they took. The first blocks, which find out how many calls fill one,
 /// warm up and do not count.
@@ -26,7 +31,12 @@ pub(super) fn median(seconds: f64, mut block: impl FnMut(u64) -> Duration) -> f6
     }
     let start = Instant::now();
     let mut samples = Vec::new();
-    while samples.len() < BLOCKS || start.elapsed().as_secs_f64() < seconds {
+    loop {
+        let elapsed = start.elapsed().as_secs_f64();
+        let least = if elapsed < LONG * seconds { BLOCKS } else { LONG_BLOCKS };
+        if samples.len() >= least && elapsed >= seconds {
+            break;
+        }
         samples.push(block(calls).as_secs_f64() * 1e9 / calls as f64);
     }
     samples.sort_by(f64::total_cmp);
@@ -51,7 +61,7 @@ mod tests {
     fn the_median_ignores_slow_spells() {
         // A clock of its own: 100 ns a call, and every third block tenfold.
         let mut blocks = 0;
-        let ns = median(0.001, |calls| {
+        let ns = median(0.01, |calls| {
             blocks += 1;
             let spell = if blocks % 3 == 0 { 10 } else { 1 };
             // The budget is real time.
@@ -59,5 +69,17 @@ mod tests {
             Duration::from_nanos(100 * calls * spell)
         });
         assert!((99.0..101.0).contains(&ns), "{ns}");
+    }
+
+    #[test]
+    fn long_calls_are_few() {
+        let mut blocks = 0;
+        let ns = median(0.001, |calls| {
+            blocks += 1;
+            std::thread::sleep(Duration::from_millis(5));
+            Duration::from_millis(5 * calls)
+        });
+        // The first one warms up.
+        assert_eq!((blocks, ns), (3, 5e6));
     }
 }
