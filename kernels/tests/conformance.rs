@@ -83,8 +83,8 @@ fn rows_of_an_isa() -> usize {
         Algorithm::Naive | Algorithm::Matrixmultiply => 0,
         // For weight gradients.
         Algorithm::Dots => 1,
-        // Two of them also with a rectifier.
-        _ => 5,
+        // Two of them also with a rectifier or a slope, one with an update.
+        _ => 6,
     };
     let products: usize = Algorithm::ALL.iter().map(products).sum();
     let others = 4 + Move::ALL.len() + Network::ALL.len(); // multiply, sum_features, gather, scatter

@@ -230,7 +230,7 @@ impl Row {
             | Operation::SumFeatures
             | Operation::Gather => 2,
             Operation::Product(Product::InputGradient) => 1,
-            Operation::Product(Product::WeightGradient)
+            Operation::Product(Product::WeightGradient | Product::WeightGradientAdam)
             | Operation::Update(_)
             | Operation::Network(_) => 3,
             Operation::Product(_) => 2,
@@ -246,7 +246,7 @@ impl Row {
             | Operation::Slope(_)
             | Operation::Multiply => vec![Size::Elements(4096)],
             Operation::Update(_) => vec![Size::Elements(16_384)],
-            Operation::Product(_) => products::sizes(self.algorithm),
+            Operation::Product(product) => products::sizes(product, self.algorithm),
             Operation::Network(of) => of.sizes(),
             Operation::Move(_) | Operation::Gather | Operation::Scatter => {
                 vec![Size::Tile { features: 64, width: 256, rows: 256, panel: 16 }]

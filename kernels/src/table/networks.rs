@@ -1,10 +1,11 @@
 //! Whole networks in one call: a single row, rows, and the gradient of a batch
-//! of a small one.
+//! of a small one, and a step.
 
 use super::{Accuracy, Buffer, Mismatch, Setting, Size, Work, noise};
 use crate::hyper::defaults;
 use crate::layout::{Pick, Rows};
 use crate::loss::{Loss, LossKind};
+use crate::optim::{Optimizer, OptimizerKind};
 use crate::simd::Isa;
 use crate::single::{self, Ending, Packed};
 use crate::small::{self, Batch, Layer, MOST_ROWS, Net, Targets};
@@ -19,11 +20,13 @@ pub enum Network {
     Rows,
     /// [`Net::gradient`]
     Gradient,
+    /// [`Net::step`], by gradient descent
+    Step,
 }
 
 impl Network {
     /// All of them.
-    pub const ALL: [Network; 3] = [Network::Row, Network::Rows, Network::Gradient];
+    pub const ALL: [Network; 4] = [Network::Row, Network::Rows, Network::Gradient, Network::Step];
 
     /// Its name.
     pub fn name(self) -> &'static str {
@@ -31,6 +34,7 @@ impl Network {
             Network::Row => "network_row",
             Network::Rows => "network_rows",
             Network::Gradient => "network_gradient",
+            Network::Step => "network_step",
         }
     }
 
@@ -46,7 +50,7 @@ impl Network {
         match self {
             Network::Row => vec![of(tiny, 1), of(small, 1)],
             Network::Rows => vec![of(tiny, 1024), of(small, 1024)],
-            Network::Gradient => vec![of(tiny, 4), of(small, MOST_ROWS)],
+            Network::Gradient | Network::Step => vec![of(tiny, 4), of(small, MOST_ROWS)],
         }
     }
 
@@ -64,11 +68,16 @@ impl Network {
                 ]
             }
             Network::Rows => vec![Size::Network { inputs, hidden, outputs, rows: n }],
-            Network::Gradient => {
+            Network::Gradient | Network::Step => {
                 vec![Size::Network { inputs, hidden, outputs, rows: 1 + n % MOST_ROWS }]
             }
         }
     }
+}
+
+/// What a step is of: errors of the gradient show in it.
+fn optimizer() -> Optimizer {
+    Optimizer { rate: 0.125, ..Optimizer::new(OptimizerKind::Sgd) }
 }
 
 /// Activations and loss of [`Setting::variant`].
@@ -91,7 +100,7 @@ pub(super) struct OfNetwork {
     net: Option<Net>,
     packed: Packed,
     scratch: Buffer,
-    /// The outputs, or the gradient.
+    /// The outputs, the gradient, or the parameters after a step.
     result: Buffer,
     total: f64,
 }
@@ -122,7 +131,11 @@ impl OfNetwork {
         assert!(of == Network::Row || net.is_some(), "a small network");
         let features = setting.numbers(2, rows * inputs, |x| x, |x| x.abs() <= 1.0);
         let values: Vec<f32> = noise(3, rows * outputs).into_iter().map(f32::abs).collect();
-        let result = if of == Network::Gradient { n } else { rows * outputs };
+        let result = match of {
+            Network::Row | Network::Rows => vec![f32::NAN; rows * outputs],
+            Network::Gradient => vec![f32::NAN; n],
+            Network::Step => parameters.slice().to_vec(),
+        };
         OfNetwork {
             of,
             isa,
@@ -136,7 +149,7 @@ impl OfNetwork {
             net,
             scratch: Buffer::new(setting, &vec![f32::NAN; packed.scratch()]),
             packed,
-            result: Buffer::new(setting, &vec![f32::NAN; result]),
+            result: Buffer::new(setting, &result),
             total: 0.0,
         }
     }
@@ -169,7 +182,7 @@ impl Work for OfNetwork {
                 self.packed.predict(features, &[], result, self.scratch.slice_mut());
             }
             (Network::Rows, Some(net)) => net.predict(isa, parameters, features, result),
-            (Network::Gradient, Some(net)) => {
+            (Network::Gradient | Network::Step, Some(net)) => {
                 let pick = Pick::From(0);
                 let targets = match self.loss.kind {
                     LossKind::CrossEntropy => Targets::Classes(&self.classes, pick),
@@ -179,13 +192,22 @@ impl Work for OfNetwork {
                 };
                 let features = Rows { data: features, columns: inputs, pick };
                 let batch = Batch { features, targets, rows };
-                self.total = net.gradient(isa, parameters, &batch, scale, result);
+                self.total = match self.of {
+                    Network::Step => {
+                        let rule = optimizer().at(1);
+                        net.step(isa, &rule, result, [&mut [], &mut []], &batch, scale)
+                    }
+                    _ => net.gradient(isa, parameters, &batch, scale, result),
+                };
             }
             _ => unreachable!("`new` has made it"),
         }
     }
 
     fn check(&mut self) -> Result<Accuracy, Mismatch> {
+        if self.of == Network::Step {
+            self.result.slice_mut().copy_from_slice(self.parameters.slice());
+        }
         self.run();
         let buffers = [&self.parameters, &self.features, &self.values, &self.scratch, &self.result];
         Mismatch::unless_intact(&buffers)?;
@@ -199,7 +221,7 @@ impl Work for OfNetwork {
             let (y, loss) =
                 oracle(&self.layers, &self.loss, &parameters, &x, &self.target(row), &mut gradient);
             total += loss;
-            if self.of != Network::Gradient {
+            if matches!(self.of, Network::Row | Network::Rows) {
                 let ours = &self.result.slice()[row * outputs..(row + 1) * outputs];
                 for (output, (&ours, y)) in ours.iter().zip(y).enumerate() {
                     let bound = Bound::ulp_or(0.0, 1e-5 * (1.0 + y.abs()));
@@ -207,14 +229,28 @@ impl Work for OfNetwork {
                 }
             }
         }
-        if self.of == Network::Gradient {
+        if matches!(self.of, Network::Gradient | Network::Step) {
             accuracy.add_sum(self.total, total, 1e-5 * total.abs().max(1.0))?;
             let scale = f64::from(self.scale());
             let largest = gradient.iter().fold(0.0f64, |largest, g| largest.max(g.abs()));
             // A softmax of one output is 1 but for its last bit.
-            let bound = Bound::ulp_or(0.0, 1e-5 * largest * scale + 2.5e-7);
+            let absolute = 1e-5 * largest * scale + 2.5e-7;
             for (i, (&ours, exact)) in self.result.slice().iter().zip(gradient).enumerate() {
-                accuracy.add(ours, exact * scale, bound, || format!("gradient {i}"))?;
+                let exact = exact * scale;
+                match self.of {
+                    Network::Step => {
+                        let optimizer = optimizer();
+                        let before = parameters[i];
+                        let exact = optimizer.oracle(1, before, exact, &mut [0.0; 2]);
+                        let rounding = f64::from(f32::EPSILON) * before.abs();
+                        let bound = Bound::ulp_or(0.0, optimizer.rate * absolute + rounding);
+                        accuracy.add(ours, exact, bound, || format!("parameter {i}"))?;
+                    }
+                    _ => {
+                        let bound = Bound::ulp_or(0.0, absolute);
+                        accuracy.add(ours, exact, bound, || format!("gradient {i}"))?;
+                    }
+                }
             }
         }
         Ok(accuracy)

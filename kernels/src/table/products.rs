@@ -3,8 +3,9 @@
 
 use super::inputs::{spread, untouched};
 use super::{Accuracy, Buffer, Mismatch, Placement, Setting, Size, Work};
-use crate::gemm::{Algorithm, End, Gemm, Layout, Right, Slope};
+use crate::gemm::{Algorithm, End, Gemm, Layout, PART, Right, Slope};
 use crate::layout::Tile;
+use crate::optim::{Optimizer, OptimizerKind, Readers, Rule};
 use crate::simd::Isa;
 use crate::unary::{Bound, SlopeFrom, Unary};
 
@@ -21,16 +22,19 @@ pub enum Product {
     InputGradientSlope,
     /// dW ← dW + dz·xᵀ, with x row-major
     WeightGradient,
+    /// dW ← dz·xᵀ and a step of Adam by it: [`Gemm::run_carrying`]
+    WeightGradientAdam,
 }
 
 impl Product {
     /// All of them.
-    pub const ALL: [Product; 5] = [
+    pub const ALL: [Product; 6] = [
         Product::Forward,
         Product::ForwardRectified,
         Product::InputGradient,
         Product::InputGradientSlope,
         Product::WeightGradient,
+        Product::WeightGradientAdam,
     ];
 
     /// Its name.
@@ -41,6 +45,7 @@ impl Product {
             Product::InputGradient => "input_gradient",
             Product::InputGradientSlope => "input_gradient_slope",
             Product::WeightGradient => "weight_gradient",
+            Product::WeightGradientAdam => "weight_gradient_adam",
         }
     }
 
@@ -53,12 +58,17 @@ impl Product {
             Product::InputGradient | Product::InputGradientSlope => {
                 Size::Layer { inputs: m, outputs: k, rows: n }
             }
-            Product::WeightGradient => Size::Layer { inputs: n, outputs: m, rows: k },
+            Product::WeightGradient | Product::WeightGradientAdam => {
+                Size::Layer { inputs: n, outputs: m, rows: k }
+            }
         }
     }
 
     /// Whether an algorithm can compute it.
     pub(super) fn has(self, algorithm: Algorithm) -> bool {
+        if self == Product::WeightGradientAdam && algorithm != Algorithm::Tiled {
+            return false;
+        }
         let (a, b) = ([0.0], [0.0]);
         let tile = Tile::plain(1, 1);
         FORMS.into_iter().any(|form| {
@@ -90,12 +100,16 @@ const LAYERS: [(usize, usize, usize); 9] = [
     (1024, 1024, 512),
 ];
 
-pub(super) fn sizes(algorithm: Option<Algorithm>) -> Vec<Size> {
+pub(super) fn sizes(product: Product, algorithm: Option<Algorithm>) -> Vec<Size> {
     // The naive one takes seconds for what the others are made for.
     let most = if algorithm == Some(Algorithm::Naive) { 1 << 21 } else { usize::MAX };
     LAYERS
         .into_iter()
         .filter(|(inputs, outputs, rows)| inputs * outputs * rows <= most)
+        // Those that are carried under some instruction set.
+        .filter(|&(inputs, _, rows)| {
+            product != Product::WeightGradientAdam || inputs >= 64 && rows <= PART
+        })
         .map(|(inputs, outputs, rows)| Size::Layer { inputs, outputs, rows })
         .collect()
 }
@@ -143,7 +157,9 @@ impl Operands {
             Product::InputGradient | Product::InputGradientSlope => {
                 [self.inputs, self.tile.width, self.outputs]
             }
-            Product::WeightGradient => [self.outputs, self.inputs, self.tile.width],
+            Product::WeightGradient | Product::WeightGradientAdam => {
+                [self.outputs, self.inputs, self.tile.width]
+            }
         }
     }
 
@@ -170,7 +186,7 @@ impl Operands {
                 end: End::Slope { slope: self.slope, y },
                 ..Gemm::input_gradient(tile, widths, a, b, c)
             },
-            Product::WeightGradient => {
+            Product::WeightGradient | Product::WeightGradientAdam => {
                 let x = match self.form {
                     Form::Rows => Right::Rows { data: b, stride: self.b_stride },
                     Form::Panels(panel) => Right::Panels { data: b, panel },
@@ -213,6 +229,58 @@ pub(super) struct Layer {
     y: Buffer,
     /// Whether it starts with the bias, or with dW.
     starts: bool,
+    /// What is updated meanwhile.
+    updated: Option<Updated>,
+}
+
+/// Parameters that a product updates.
+struct Updated {
+    optimizer: Optimizer,
+    start: Vec<f32>,
+    parameters: Buffer,
+    state: [Buffer; 2],
+    step: u64,
+}
+
+impl Updated {
+    /// Of Adam, which products carry.
+    fn new(setting: Setting, n: usize) -> Self {
+        let start = super::noise(6, n);
+        let state = || Buffer::new(setting, &vec![0.0; n]);
+        Updated {
+            optimizer: Optimizer::new(OptimizerKind::Adam),
+            parameters: Buffer::new(setting, &start),
+            start,
+            state: [state(), state()],
+            step: 0,
+        }
+    }
+
+    fn restart(&mut self) {
+        self.step = 0;
+        self.parameters.slice_mut().copy_from_slice(&self.start);
+        self.state.iter_mut().for_each(|state| state.slice_mut().fill(0.0));
+    }
+
+    /// The next step.
+    fn step(&mut self) -> (Rule, &mut [f32], [&mut [f32]; 2]) {
+        self.step += 1;
+        let [first, second] = &mut self.state;
+        let state = [first.slice_mut(), second.slice_mut()];
+        (self.optimizer.at(self.step), self.parameters.slice_mut(), state)
+    }
+
+    /// Compares the first step with the oracle's, by the gradient that was computed.
+    fn check(&self, gradient: &[f32], accuracy: &mut Accuracy) -> Result<(), Mismatch> {
+        let Updated { optimizer, start, parameters, state: [first, second], .. } = self;
+        Mismatch::unless_intact(&[parameters, first, second])?;
+        for (i, (&start, &p)) in start.iter().zip(parameters.slice()).enumerate() {
+            let exact = optimizer.oracle(1, start.into(), gradient[i].into(), &mut [0.0; 2]);
+            let bound = Bound::ulp_or(0.0, 2e-6 * exact.abs().max(1.0));
+            accuracy.add(p, exact, bound, || format!("parameter {i}"))?;
+        }
+        Ok(())
+    }
 }
 
 impl Layer {
@@ -233,7 +301,10 @@ impl Layer {
         let panel = if algorithm == Algorithm::Matrixmultiply { width } else { panel };
         let tile = Tile { width, rows, panel };
         let b_stride = inputs + setting.gap(2);
-        let form = [Form::Rows, Form::Rows, Form::Panels(panel)][setting.variant];
+        let form = match product {
+            Product::WeightGradientAdam => [Form::Panels(panel), Form::Panels(panel), Form::Rows],
+            _ => [Form::Rows, Form::Rows, Form::Panels(panel)],
+        }[setting.variant];
         let rectifier = [Unary::Relu, Unary::LeakyRelu][setting.variant % 2];
         let leak = rectifier.leak().expect("a rectifier");
         let slopes =
@@ -272,7 +343,7 @@ impl Layer {
             Product::InputGradient | Product::InputGradientSlope => {
                 (weights(), tile_of(2, outputs, None), numbers(4, inputs * width))
             }
-            Product::WeightGradient => {
+            Product::WeightGradient | Product::WeightGradientAdam => {
                 // Padding lanes of dz are 0, and those of x whatever is finite.
                 let mut x = numbers(2, width * inputs);
                 x[rows * inputs..].fill(0.75);
@@ -292,6 +363,7 @@ impl Layer {
         let y = numbers(5, if product == Product::InputGradientSlope { c.len() } else { 0 });
         let (columns, gap) = match product {
             Product::WeightGradient => (inputs, setting.gap(3)),
+            Product::WeightGradientAdam => (inputs, 0),
             _ => (c.len(), 0),
         };
         let before = spread(&c, columns, columns + gap);
@@ -306,8 +378,14 @@ impl Layer {
             c_stride: columns + gap,
             bias: Buffer::new(setting, &numbers(3, outputs)),
             y: Buffer::new(setting, &y),
-            starts: !matches!(product, Product::InputGradient | Product::InputGradientSlope)
-                && setting.variant != 1,
+            starts: match product {
+                Product::InputGradient | Product::InputGradientSlope => false,
+                // Timed without it.
+                Product::WeightGradientAdam => setting.variant == 1,
+                _ => setting.variant != 1,
+            },
+            updated: (product == Product::WeightGradientAdam)
+                .then(|| Updated::new(setting, c.len())),
         }
     }
 
@@ -315,7 +393,9 @@ impl Layer {
     fn first(&self, i: usize, j: usize) -> f32 {
         match self.operands.product {
             _ if !self.starts => 0.0,
-            Product::WeightGradient => self.before[i * self.c_stride + j],
+            Product::WeightGradient | Product::WeightGradientAdam => {
+                self.before[i * self.c_stride + j]
+            }
             _ => self.bias.slice()[i],
         }
     }
@@ -354,7 +434,7 @@ impl Layer {
             Product::InputGradient | Product::InputGradientSlope => {
                 [l * inputs + i, tile.index(k, l, j), tile.index(m, i, j)]
             }
-            Product::WeightGradient => {
+            Product::WeightGradient | Product::WeightGradientAdam => {
                 let b = match form {
                     Form::Rows => l * b_stride + j,
                     Form::Panels(panel) => in_panels([k, n], panel, l, j),
@@ -377,10 +457,17 @@ impl Work for Layer {
         let start = self.starts.then(|| self.bias.slice());
         let (a, b, c) = (self.a.slice(), self.b.slice(), self.c.slice_mut());
         let mut gemm = self.operands.gemm(a, b, c, self.c_stride, start, self.y.slice());
-        gemm.run(self.algorithm, self.isa);
+        let (algorithm, isa) = (self.algorithm, self.isa);
+        let Some(updated) = &mut self.updated else { return gemm.run(algorithm, isa) };
+        let (rule, parameters, [first, second]) = updated.step();
+        let state = [&mut *first, &mut *second];
+        if !gemm.run_carrying(algorithm, isa, &rule, parameters, state) {
+            rule.update(isa, parameters, self.c.slice(), [first, second], Readers::Same);
+        }
     }
     fn check(&mut self) -> Result<Accuracy, Mismatch> {
         self.c.slice_mut().copy_from_slice(&self.before);
+        self.updated.iter_mut().for_each(Updated::restart);
         self.run();
         Mismatch::unless_intact(&[&self.a, &self.b, &self.c, &self.bias, &self.y])?;
         let [m, n, k] = self.operands.shape();
@@ -419,6 +506,9 @@ impl Work for Layer {
                     format!("wrote between rows of C, at {at} of {m}x{n}x{k}")
                 })?;
             }
+        }
+        if let Some(updated) = &self.updated {
+            updated.check(c, &mut accuracy)?;
         }
         Ok(accuracy)
     }
