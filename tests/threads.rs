@@ -151,6 +151,10 @@ fn prediction_gives_the_same_bits_however_it_is_cut() {
     // One output: sums in chains, of a few inputs, of a vector's, of two parts of
     // them; behind a wide, a narrow and no layer; a small network's, too.
     check_prediction("input 20 -> dense 150 relu -> dense 1 sigmoid", 20, 1);
+    // First layers that take rows as they lie: of several parts, with what is left of a panel.
+    check_prediction("input 784 -> dense 128 relu -> dense 10 softmax", 784, 10);
+    check_prediction("input 401 -> dense 77 tanh -> dense 3", 401, 3);
+    check_prediction("input 256 -> dense 35 bias=false -> dense 2", 256, 2);
     check_prediction("input 20 -> dense 16 relu -> dense 1", 20, 1);
     check_prediction("input 23 -> dense 3 relu -> dense 17 tanh -> dense 1 relu", 23, 1);
     check_prediction("input 900 -> dense 1 leaky_relu", 900, 1);

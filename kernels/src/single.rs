@@ -22,7 +22,7 @@
 //! wide ones.
 
 use crate::gather::NONE;
-use crate::gemm::{CHAINS, PART, in_chains};
+use crate::gemm::{Algorithm, CHAINS, End, Gemm, Layout, Left, PART, Right, Start, in_chains};
 use crate::lines::Lines;
 use crate::simd::{Isa, Op, Simd};
 use crate::unary::exp::exp_small;
@@ -176,6 +176,54 @@ impl Packed {
         };
         let row = Row { packed: self, x, levels, out, scratch };
         if self.narrow { self.isa.run(NarrowRow(row)) } else { self.isa.run(row) }
+    }
+}
+
+impl Packed {
+    /// The sums of the first layer, or what a rectifier makes of them, for rows of its
+    /// inputs: `to` is `[rows, outputs]`, row-major. They are the same bits as of
+    /// [`Gemm::forward`] over a tile, without the rows being transposed. `ahead` is what
+    /// will be read next.
+    ///
+    /// # Panics
+    /// Where the rows are no whole number of them, or `to` is for another number; where the
+    /// layer [gathers or is summed in chains](Packed::takes_rows).
+    pub fn first_of_rows(&self, isa: Isa, rows: &[f32], ahead: &[f32], to: &mut [f32]) {
+        assert!(self.takes_rows());
+        let Part { inputs, outputs, start, ending, .. } = self.layers[0];
+        let m = rows.len() / inputs;
+        assert_eq!((rows.len(), to.len()), (m * inputs, m * outputs), "rows of another number");
+        let end = match ending {
+            Ending::Unary(f) => f.leak().map_or(End::Sum, |leak| End::Rectifier { leak }),
+            Ending::Softmax => End::Sum,
+        };
+        let (block, lanes) = (BLOCK * self.isa.lanes(), self.isa.lanes());
+        let mut data = &self.data[start..];
+        for first in (0..outputs).step_by(block) {
+            let n = block.min(outputs - first);
+            let stride = n.next_multiple_of(lanes);
+            let (bias, weights) = data.split_at(stride);
+            data = &weights[inputs * stride..];
+            let mut gemm = Gemm {
+                m,
+                n,
+                k: inputs,
+                a: Left::Strided { data: rows, row_stride: inputs, column_stride: 1 },
+                b: Right::Rows { data: weights, stride },
+                c: &mut to[first.min(m * outputs)..],
+                layout: Layout::Rows(outputs),
+                start: Start::BiasOfColumns(bias),
+                end,
+                ahead: if first == 0 { ahead } else { &[] },
+            };
+            gemm.run(Algorithm::Tiled, isa);
+        }
+    }
+
+    /// Whether [`Packed::first_of_rows`] takes the first layer.
+    pub fn takes_rows(&self) -> bool {
+        let Part { inputs, outputs, levels, .. } = self.layers[0];
+        levels.is_none() && !in_chains(outputs, inputs)
     }
 }
 

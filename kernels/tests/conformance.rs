@@ -229,7 +229,7 @@ fn products_agree_with_the_naive_one() {
     for isa in isas() {
         for (at, &shape) in shapes.iter().enumerate() {
             // The two vary apart from each other, and from the innermost k.
-            check_product(isa, shape, [16, 64, 24, 7][at % 4], at / 4 % 3);
+            check_product(isa, shape, [16, 64, 24, 7][at % 4], at / 4 % 4);
         }
     }
 }
@@ -237,8 +237,9 @@ fn products_agree_with_the_naive_one() {
 /// One product of every layout by every algorithm that takes it.
 fn check_product(isa: Isa, [m, n, k]: [usize; 3], panel: usize, start: usize) {
     const CANARY: f32 = 77.0;
-    let bias = noise(3, m);
-    let start = [Start::Zero, Start::C, Start::Bias(&bias)][start];
+    let (bias, of_columns) = (noise(3, m), noise(5, n));
+    let start =
+        [Start::Zero, Start::C, Start::Bias(&bias), Start::BiasOfColumns(&of_columns)][start];
     let tile = Tile { width: k.max(1) + 3, rows: k, panel };
     // Padding lanes hold 0 in one of the factors.
     let features = m + 3;

@@ -6,7 +6,7 @@ use super::pieces::{By, product};
 use super::read::{Product, Read};
 use super::{Batch, Rows, Targets, ask_for_rows};
 use crate::inputs::{Features, NONE};
-use crate::plan::{Buffer, BufferId, Plan, Program, SlopeOf, Step};
+use crate::plan::{Buffer, BufferId, Ending, Plan, Program, SlopeOf, Step};
 use mlpc_kernels::gather;
 use mlpc_kernels::gemm::{self, End, Gemm, Start};
 use mlpc_kernels::layout::{self, Pick, Tile};
@@ -281,10 +281,12 @@ impl Memory {
 
 /// Runs prediction's steps for the rows of `features`, no more than a tile
 /// takes, and writes `[rows, outputs]`. `ahead` is what the next tile will
-/// read.
+/// read. Where there are packed weights for it, the first layer takes the rows as they
+/// lie.
 pub(super) fn predict_tile(
     plan: &Plan,
     parameters: &[f32],
+    mut first: Option<&Packed>,
     features: Features<'_>,
     ahead: &[f32],
     memory: &mut Memory,
@@ -301,10 +303,17 @@ pub(super) fn predict_tile(
     let Memory { arena, levels, .. } = memory;
     let mut work = Work { plan, program, parameters, tile, levels, arena, ahead };
     for step in &program.steps {
-        match *step {
+        match (*step, first) {
+            (Step::Load { .. }, Some(_)) => {}
+            (Step::Dense { x, z, ending, .. }, Some(packed)) => {
+                work.first_of_rows(packed, features.dense, [x, z], ending);
+                first = None;
+            }
             // Nothing is to be packed.
-            Step::Load { x, .. } => work.load(x, None, features, Pick::From(0), Threads::One),
-            ref step => work.forward_or_slope(step, Threads::One),
+            (Step::Load { x, .. }, None) => {
+                work.load(x, None, features, Pick::From(0), Threads::One);
+            }
+            (ref step, _) => work.forward_or_slope(step, Threads::One),
         }
     }
     let output = program.output.expect("a prediction has an output");
@@ -510,6 +519,26 @@ impl Work<'_> {
             gemm.end = End::Rectifier { leak };
         }
         product(&mut gemm, plan.options.isa, by);
+    }
+
+    /// The first layer of rows as they lie: z ← f(W·x + b), where x is but room for them.
+    fn first_of_rows(
+        &mut self,
+        packed: &Packed,
+        rows: &[f32],
+        [x, z]: [BufferId; 2],
+        ending: Option<Ending>,
+    ) {
+        let (isa, tile, columns) = (self.plan.options.isa, self.tile, self.width(z));
+        let ahead = std::mem::take(&mut self.ahead);
+        let [room, to] = self.several([x, z]);
+        let sums = &mut room[..columns * tile.rows];
+        packed.first_of_rows(isa, rows, ahead, sums);
+        let rows = layout::Rows { data: sums, columns, pick: Pick::From(0) };
+        layout::rows_to_tile(isa, tile, rows, to);
+        if let Some(ending) = ending.filter(|ending| !ending.in_registers) {
+            ending.f.apply(isa, to);
+        }
     }
 
     /// dx ← Wᵀ·dz (· f′), of the inputs from `first` on

@@ -55,7 +55,7 @@ pub(super) fn takes(gemm: &Gemm<'_>, isa: Isa) -> bool {
         }
         _ => false,
     };
-    let plain = matches!(gemm.end, End::Sum) && !matches!(gemm.start, Start::Bias(_));
+    let plain = matches!(gemm.end, End::Sum) && matches!(gemm.start, Start::Zero | Start::C);
     let rows = gemm.m > 0 && gemm.layout == Layout::Rows(gemm.n);
     let one_part = (1..=PART).contains(&gemm.k);
     panels && plain && rows && one_part && has_registers(isa) && Algorithm::Tiled.takes(gemm)

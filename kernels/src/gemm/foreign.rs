@@ -28,6 +28,12 @@ pub(super) fn run(g: &mut Gemm<'_>) {
             }
             1.0
         }
+        Start::BiasOfColumns(bias) => {
+            for row in g.c.chunks_mut(stride).take(m) {
+                row[..n].copy_from_slice(&bias[..n]);
+            }
+            1.0
+        }
     };
     // SAFETY: Gemm::check has proved that every element that m, n, k and the
     // layouts name lies within its slice, and each is one piece, so that two

@@ -36,6 +36,7 @@ pub(super) fn takes(gemm: &Gemm<'_>) -> bool {
         && matches!(gemm.a, Left::Strided { .. })
         && !matches!(gemm.b, Right::Tile { .. } | Right::Blocks { .. })
         && matches!(gemm.end, End::Sum | End::Rectifier { .. })
+        && !matches!(gemm.start, Start::BiasOfColumns(_))
 }
 
 /// A product that [`takes`] says yes of.
@@ -113,6 +114,7 @@ impl Block<'_> {
             // SAFETY: NV vectors of C.
             Start::C => unsafe { Strip::load::<MASKED>(s, self.c, S::LANES, last) },
             Start::Bias(bias) => Strip::splat(s, bias[0]),
+            Start::BiasOfColumns(_) => unreachable!("`takes` refuses it"),
         };
         let (mut a, mut b) = (self.a, self.b);
         let parts = self.k.div_ceil(PART);

@@ -148,6 +148,8 @@ pub enum Start<'a> {
     C,
     /// A number a row of C.
     Bias(&'a [f32]),
+    /// A number a column of C.
+    BiasOfColumns(&'a [f32]),
 }
 
 /// What becomes of a sum before it is written. A rectifier of so much `leak` is
@@ -248,7 +250,7 @@ impl Algorithm {
                     Right::Tile { tile: of_b, .. },
                     Layout::Rows(_),
                     start,
-                ) => tile == of_b && !matches!(start, Start::Bias(_)),
+                ) => tile == of_b && matches!(start, Start::Zero | Start::C),
                 _ => false,
             },
             Algorithm::Matrixmultiply => gemm.in_one_piece(),
@@ -488,9 +490,12 @@ impl<'a> Gemm<'a> {
         if let End::Slope { y, .. } = self.end {
             assert!(y.len() >= result, "what the slope is of is short");
         }
-        if let Start::Bias(bias) = self.start {
-            assert!(bias.len() >= m, "the bias is short");
-        }
+        let bias = match self.start {
+            Start::Zero | Start::C => true,
+            Start::Bias(bias) => bias.len() >= m,
+            Start::BiasOfColumns(bias) => bias.len() >= n,
+        };
+        assert!(bias, "the bias is short");
     }
 }
 

@@ -31,6 +31,7 @@ pub(super) fn run(g: &mut Gemm<'_>) {
                 Start::Zero => 0.0,
                 Start::C => f64::from(*c),
                 Start::Bias(bias) => f64::from(bias[i]),
+                Start::BiasOfColumns(bias) => f64::from(bias[j]),
             };
             for l in 0..k {
                 sum += f64::from(a(i, l)) * f64::from(b(l, j));

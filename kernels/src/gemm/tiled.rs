@@ -245,6 +245,7 @@ impl Op for Tiled<'_, '_> {
                         rate,
                         ahead_step: 0,
                         columns_of_a: last - first,
+                        column: group,
                     };
                     ahead = blocks.outlined(s, nv, masked, asks);
                     group = group_end;
@@ -324,6 +325,7 @@ impl Tiled<'_, '_> {
             rate: 0.0,
             ahead_step: 0,
             columns_of_a: k,
+            column: 0,
         };
         if whole > 0 {
             blocks.outlined(s, const { vectors(S::REGISTERS) }, false, false);
@@ -340,6 +342,7 @@ impl Tiled<'_, '_> {
             blocks.c_stride = c_stride;
             blocks.y = y.wrapping_add(of_c);
             blocks.row = 0;
+            blocks.column = whole;
             blocks.outlined(s, left.div_ceil(S::LANES), masked, false);
         }
         true
@@ -439,6 +442,8 @@ struct Blocks<'a> {
     ahead_step: usize,
     /// Columns of A that are added up.
     columns_of_a: usize,
+    /// The first column of the block at hand.
+    column: usize,
 }
 
 impl Blocks<'_> {
@@ -474,7 +479,7 @@ impl<const NV: usize, const MASKED: bool, const ASKS: bool> Op
         if NV > vectors(S::REGISTERS) {
             return blocks.ahead;
         }
-        let &mut Blocks { b, c, y, a, rows, .. } = blocks;
+        let &mut Blocks { b, c, y, a, rows, column, .. } = blocks;
         let row_blocks = row_blocks::<S>(rows, NV, MASKED);
         let (each, more) = match row_blocks {
             1 => (rows, 0),
@@ -488,6 +493,7 @@ impl<const NV: usize, const MASKED: bool, const ASKS: bool> Op
                 false => a.at_row(blocks.row),
             };
             blocks.b = b;
+            blocks.column = column;
             blocks.c = c.wrapping_add(blocks.row * blocks.c_stride);
             blocks.y = y.wrapping_add(blocks.row * blocks.c_stride);
             blocks.ahead_step = match blocks.rate > 0.0 {
@@ -506,6 +512,7 @@ impl<const NV: usize, const MASKED: bool, const ASKS: bool> Op
                 blocks.b = blocks.b.wrapping_add(blocks.b_step);
                 blocks.c = blocks.c.wrapping_add(blocks.c_step);
                 blocks.y = blocks.y.wrapping_add(blocks.c_step);
+                blocks.column += blocks.width;
             }
             blocks.row += take;
         }
@@ -537,6 +544,7 @@ macro_rules! register_tiles {
                         // sum one by one would lose their bits.
                         Start::C => Strip::splat(s, 0.0),
                         Start::Bias(bias) => Strip::splat(s, bias[self.row + i]),
+                        Start::BiasOfColumns(_) => Strip::splat(s, 0.0),
                     }
                 };
                 match self.take {
@@ -546,6 +554,12 @@ macro_rules! register_tiles {
                         let Source { mut at, mut row, column, mut run, mut runs, .. } = self.a;
                         let mut tail = self.a.tail;
                         let mut ahead = self.ahead;
+                        if let Start::BiasOfColumns(bias) = self.start {
+                            let at = bias.as_ptr().wrapping_add(self.column);
+                            // SAFETY: the block's columns, of n at least.
+                            let bias = unsafe { Strip::load::<MASKED>(s, at, S::LANES, last) };
+                            $($r = bias;)*
+                        }
                         loop {
                             if runs == 0 {
                                 if tail == 0 {
