@@ -10,6 +10,7 @@ use mlpc::check::model::LossKind;
 use mlpc::exec::{Batch, Executor, Rows, State, Targets, reference};
 use mlpc::plan::{Plan, PlanOptions};
 use mlpc::train::initial_parameters;
+use mlpc_kernels::table::noise;
 use std::sync::Arc;
 
 /// Name, model and batch.
@@ -48,17 +49,6 @@ const WORKLOADS: [(&str, &str, usize); 9] = [
         512,
     ),
 ];
-
-/// Numbers from −1 to 1 in a fixed order.
-fn noise(seed: u64, n: usize) -> Vec<f32> {
-    let mut state = seed.wrapping_mul(2).wrapping_add(1);
-    (0..n)
-        .map(|_| {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(99_991);
-            (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
-        })
-        .collect()
-}
 
 fn steps(criterion: &mut Criterion) {
     for (name, text, rows) in WORKLOADS {

@@ -55,6 +55,12 @@ fn narrow_inputs_are_packed_for_few_rows_alone() {
 }
 
 #[test]
+fn predictors_take_rows_of_many_inputs_as_they_lie() {
+    let text = "input 300 -> dense 40 tanh -> dense 2; loss mse; adam 0.001";
+    insta::assert_snapshot!(plan(text, true));
+}
+
+#[test]
 fn a_single_layer_has_no_input_gradient() {
     let text = "input 5 -> dense 1 bias=false; loss mae; sgd 0.1 momentum=0.9";
     insta::assert_snapshot!(plan(text, true));

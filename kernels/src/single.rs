@@ -17,6 +17,8 @@
 //! along the inputs. Sums are taken in the order in which [`gather`](crate::gather) and
 //! [`gemm`](crate::gemm) take them, so that a row's outputs are the same bits
 //! whether it is predicted alone or among others.
+//! For many rows at once the first layer's packed weights are the right factor of a
+//! matrix product whose left one is the rows as they lie: [`Packed::first_of_rows`].
 //! The whole network runs in one call of [`Isa::run`]; what binds is the
 //! latency of a layer's last sums for narrow nets, and reading the weights for
 //! wide ones.

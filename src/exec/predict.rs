@@ -17,7 +17,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// calls allocate only while more of them run at once than ever before.
 ///
 /// A call of a few rows takes them one by one, with weights that were packed
-/// when the predictor was made; the result is the same bits.
+/// when the predictor was made, and so does the first layer of many inputs with the rows
+/// of larger calls; the result is the same bits.
 #[derive(Debug, Clone)]
 pub struct Predict {
     shared: Arc<Shared>,
@@ -29,10 +30,8 @@ struct Shared {
     /// As the plan lays them out.
     parameters: Vec<f32>,
     memory: Mutex<Vec<Memory>>,
-    /// For calls of a few rows.
+    /// For calls of a few rows, and for first layers that take rows.
     packed: Option<Packed>,
-    /// Whether its first layer takes the rows of tiles, too.
-    takes_rows: bool,
 }
 
 /// Rows of a call up to which they are taken one by one: a tile has at least
@@ -48,9 +47,7 @@ impl Predict {
     pub fn new(plan: Plan, parameters: Vec<f32>) -> Self {
         let parameters = plan.lay_out(parameters);
         let packed = pack(&plan, &parameters);
-        let takes_rows = packed.as_ref().is_some_and(|packed| takes_rows(&plan, packed));
-        let memory = Mutex::default();
-        Predict { shared: Arc::new(Shared { plan, parameters, memory, packed, takes_rows }) }
+        Predict { shared: Arc::new(Shared { plan, parameters, memory: Mutex::default(), packed }) }
     }
 
     /// The plan that it runs.
@@ -125,8 +122,8 @@ impl Predict {
             }
             return;
         }
-        let Shared { parameters, packed, takes_rows, .. } = &*self.shared;
-        let of_rows = packed.as_ref().filter(|_| *takes_rows);
+        let Shared { parameters, packed, .. } = &*self.shared;
+        let of_rows = packed.as_ref().filter(|_| plan.takes_rows());
         let (all, tile, shard_rows) = (rows, plan.predict.tile, plan.prediction_shard(rows));
         let shard = |(index, out): (usize, &mut [f32])| {
             let first = index * shard_rows;
@@ -161,19 +158,6 @@ impl Predict {
     fn put_memory(&self, memory: Memory) {
         self.shared.memory.lock().unwrap_or_else(PoisonError::into_inner).push(memory);
     }
-}
-
-/// Whether the first layer takes rows as they lie in tiles of them: where its outputs, which
-/// are transposed then, are much fewer than the inputs, and fill vectors (784-128-10
-/// predicts 3% more rows).
-fn takes_rows(plan: &Plan, packed: &Packed) -> bool {
-    let (inputs, first) = (plan.inputs, plan.predict.steps.get(1));
-    let outputs = match first {
-        Some(&Step::Dense { z, .. }) => plan.predict.buffers[z].width,
-        _ => return false,
-    };
-    let pays = outputs >= 32 && inputs >= 256 && inputs >= 4 * outputs;
-    pays && plan.layout.categories.is_empty() && packed.takes_rows()
 }
 
 /// The network's layers, packed, where the plan is fused (then a layer is one

@@ -498,6 +498,19 @@ impl Plan {
         is_by_outputs(&self.tensors)
     }
 
+    /// Whether predictions with packed weights compute the first layer from rows as they
+    /// lie, and transpose its outputs instead of its inputs: where these are many more,
+    /// and outputs fill vectors (784-128-10 predicts 3% more rows).
+    pub(crate) fn takes_rows(&self) -> bool {
+        let Some(&Step::Dense { z, algorithm, .. }) = self.predict.steps.get(1) else {
+            return false;
+        };
+        let (inputs, outputs) = (self.inputs, self.predict.buffers[z].width);
+        let pays = outputs >= 32 && inputs >= 256 && inputs >= 4 * outputs;
+        let packs = self.options.fuse && algorithm == Algorithm::Tiled;
+        pays && packs && self.layout.categories.is_empty()
+    }
+
     /// Whether a layer has more weights than the cache takes.
     fn is_large(&self) -> bool {
         is_large(&self.weights)

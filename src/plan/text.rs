@@ -68,6 +68,11 @@ impl Plan {
                         let _ = write!(text, " of up to {} rows", rows.most);
                     }
                 }
+                if program.output.is_some() && self.takes_rows() {
+                    text.push_str(
+                        " (where weights are packed, the first layer takes rows as they lie)",
+                    );
+                }
                 if program.keeps {
                     text.push_str(" (stays for a step of the same batch)");
                 }
