@@ -123,7 +123,9 @@ impl Rows<'_> {
                 .is_some_and(|end| end <= self.data.len()),
             Pick::Numbers(numbers) => {
                 let held = self.data.len() / self.columns.max(1);
-                numbers[..count].iter().all(|&row| (row as usize) < held)
+                // The largest of them: unlike a search this is done in vectors.
+                let largest = numbers[..count].iter().fold(0, |largest, &row| row.max(largest));
+                count == 0 || self.columns == 0 || (largest as usize) < held
             }
         };
         assert!(fits, "a row beyond the matrix");
@@ -136,9 +138,89 @@ impl Rows<'_> {
     }
 }
 
+/// Rows of a matrix that lie within it, so many of them.
+#[derive(Debug, Clone, Copy)]
+pub struct Picked<'a> {
+    rows: Rows<'a>,
+    count: usize,
+}
+
+impl<'a> Picked<'a> {
+    /// The first so many of some rows.
+    ///
+    /// # Panics
+    /// Where one of them lies beyond the matrix, or they are fewer.
+    pub fn new(rows: Rows<'a>, count: usize) -> Self {
+        rows.check(count);
+        Picked { rows, count }
+    }
+
+    /// How many.
+    #[inline(always)]
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Elements of a row.
+    #[inline(always)]
+    pub fn columns(&self) -> usize {
+        self.rows.columns
+    }
+
+    /// One of them.
+    ///
+    /// # Panics
+    /// Where they are fewer.
+    pub fn row(&self, place: usize) -> &'a [f32] {
+        assert!(place < self.count, "a row that was not picked");
+        &self.rows.data[self.rows.pick.row(place) * self.rows.columns..][..self.rows.columns]
+    }
+
+    /// Where a row begins: one of these.
+    #[inline(always)]
+    pub(crate) fn at(&self, place: usize) -> *const f32 {
+        debug_assert!(place < self.count, "a row that was not picked");
+        self.rows.at(place)
+    }
+
+    /// Where some of them begin that follow each other.
+    ///
+    /// # Panics
+    /// Where they are fewer.
+    #[inline(always)]
+    pub(crate) fn starts(&self, place: usize, to: &mut [*const f32]) {
+        let Rows { data, columns, pick } = self.rows;
+        match pick {
+            Pick::From(first) => {
+                assert!(place + to.len() <= self.count, "a row that was not picked");
+                let mut at = data.as_ptr().wrapping_add((first + place) * columns);
+                for to in to {
+                    *to = at;
+                    at = at.wrapping_add(columns);
+                }
+            }
+            Pick::Numbers(numbers) => {
+                let numbers = &numbers[..self.count][place..][..to.len()];
+                for (to, &row) in to.iter_mut().zip(numbers) {
+                    *to = data.as_ptr().wrapping_add(row as usize * columns);
+                }
+            }
+        }
+    }
+
+    /// Where the matrix ends.
+    #[inline(always)]
+    pub(crate) fn end(&self) -> *const f32 {
+        self.rows.data.as_ptr_range().end
+    }
+}
+
 /// The side of the blocks that are transposed in registers.
 const BLOCK: usize = 8;
 const HALF: usize = BLOCK / 2;
+
+/// Lanes of the widest vector.
+const MOST_LANES: usize = 16;
 
 /// Columns that all lanes of a panel are transposed of before the next ones.
 const COLUMNS: usize = 32;
@@ -177,19 +259,22 @@ impl Op for RowsToTile<'_> {
             let to = &mut to[panel.of(features)];
             let width = panel.width;
             let mut lane = 0;
-            if columns < HALF && matches!(rows.pick, Pick::From(_)) {
-                // Next to each other: a column is every so many elements.
+            if columns <= HALF {
                 while lane + S::LANES <= panel.rows {
-                    let from = rows.at(panel.first + lane);
-                    for column in 0..columns {
-                        // SAFETY: these rows lie within the matrix
-                        // (Rows::check), and LANES lanes within the panel.
-                        unsafe {
-                            let x = match columns {
-                                1 => s.load_ptr(from),
-                                _ => s.load_strided(from.add(column), columns),
-                            };
-                            s.store_ptr(x, to.as_mut_ptr().add(column * width + lane));
+                    let to = to.as_mut_ptr().wrapping_add(lane);
+                    let first = panel.first + lane;
+                    // SAFETY: these rows lie within the matrix (Rows::check), and LANES
+                    // lanes of each column within the panel.
+                    unsafe {
+                        match rows.pick {
+                            Pick::From(_) => narrow_rows(s, rows.at(first), columns, to, width),
+                            Pick::Numbers(_) => {
+                                let mut from = [std::ptr::null(); MOST_LANES];
+                                for (i, from) in from.iter_mut().enumerate().take(S::LANES) {
+                                    *from = rows.at(first + i);
+                                }
+                                narrow_rows_apart(s, &from, columns, to, width);
+                            }
                         }
                     }
                     lane += S::LANES;
@@ -237,6 +322,66 @@ impl Op for RowsToTile<'_> {
                     to[panel.rows..].fill(0.0);
                 }
             }
+        }
+    }
+}
+
+/// Rows of up to 4 columns, one behind the other, as columns of a panel: a vector of each.
+///
+/// # Safety
+/// The rows must be valid for reading, and `columns` features of `LANES` lanes from `to`
+/// on, `width` apart, for writing.
+#[inline(always)]
+unsafe fn narrow_rows<S: Simd>(s: S, from: *const f32, columns: usize, to: *mut f32, width: usize) {
+    let at = |i: usize| from.wrapping_add(i * S::LANES);
+    // SAFETY: the caller's promise.
+    unsafe {
+        match columns {
+            1 => s.store_ptr(s.load_ptr(from), to),
+            2 => {
+                let [a, b] = s.deinterleave2([s.load_ptr(from), s.load_ptr(at(1))]);
+                s.store_ptr(a, to);
+                s.store_ptr(b, to.add(width));
+            }
+            HALF => {
+                let four =
+                    [s.load_ptr(from), s.load_ptr(at(1)), s.load_ptr(at(2)), s.load_ptr(at(3))];
+                for (column, x) in s.deinterleave4(four).into_iter().enumerate() {
+                    s.store_ptr(x, to.add(column * width));
+                }
+            }
+            _ => {
+                for column in 0..columns {
+                    let x = s.load_strided(from.add(column), columns);
+                    s.store_ptr(x, to.add(column * width));
+                }
+            }
+        }
+    }
+}
+
+/// The same of rows anywhere.
+///
+/// # Safety
+/// The first `LANES` rows must be valid for reading; the rest is as [`narrow_rows`] says.
+#[inline(always)]
+unsafe fn narrow_rows_apart<S: Simd>(
+    s: S,
+    from: &[*const f32; MOST_LANES],
+    columns: usize,
+    to: *mut f32,
+    width: usize,
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if columns == HALF {
+            for (column, x) in s.columns4(from.as_ptr(), 0).into_iter().enumerate() {
+                s.store_ptr(x, to.add(column * width));
+            }
+            return;
+        }
+        for column in 0..columns {
+            s.store_ptr(s.gather(from.as_ptr(), column), to.add(column * width));
         }
     }
 }

@@ -25,7 +25,7 @@
 #![allow(clippy::print_stdout)]
 
 use mlpc_kernels::gemm::{Algorithm, End, Gemm, Layout, Left, Right, Slope, Start};
-use mlpc_kernels::layout::Tile;
+use mlpc_kernels::layout::{Pick, Picked, Rows, Tile};
 use mlpc_kernels::loss::LossKind;
 use mlpc_kernels::optim::OptimizerKind;
 use mlpc_kernels::simd::Isa;
@@ -83,6 +83,8 @@ fn rows_of_an_isa() -> usize {
         Algorithm::Naive | Algorithm::Matrixmultiply => 0,
         // For weight gradients.
         Algorithm::Dots => 1,
+        // For these and forward, also with a rectifier.
+        Algorithm::Rows => 3,
         // Two of them also with a rectifier or a slope, one with an update.
         _ => 6,
     };
@@ -237,9 +239,9 @@ fn products_agree_with_the_naive_one() {
 /// One product of every layout by every algorithm that takes it.
 fn check_product(isa: Isa, [m, n, k]: [usize; 3], panel: usize, start: usize) {
     const CANARY: f32 = 77.0;
-    let (bias, of_columns) = (noise(3, m), noise(5, n));
+    let (bias, bias_of_columns) = (noise(3, m), noise(5, n));
     let start =
-        [Start::Zero, Start::C, Start::Bias(&bias), Start::BiasOfColumns(&of_columns)][start];
+        [Start::Zero, Start::C, Start::Bias(&bias), Start::BiasOfColumns(&bias_of_columns)][start];
     let tile = Tile { width: k.max(1) + 3, rows: k, panel };
     // Padding lanes hold 0 in one of the factors.
     let features = m + 3;
@@ -253,10 +255,22 @@ fn check_product(isa: Isa, [m, n, k]: [usize; 3], panel: usize, start: usize) {
         Left::Strided { data: &a, row_stride: 1, column_stride: m },
         Left::Tile { data: &dz, tile, features, first: 2 },
     ];
+    // As many rows as a side of the matrix, or fewer, from the last to the first; the last
+    // one of all ends with the slice.
+    let columns_of_b = noise(6, n * (k + 1));
+    let backward = |count: usize| (0..count as u32).rev().collect::<Vec<u32>>();
+    let (numbers, of_columns) = (backward(k), backward(n));
+    let picked = |data, columns, numbers, count| {
+        Picked::new(Rows { data, columns, pick: Pick::Numbers(numbers) }, count)
+    };
     let rights = [
         Right::Rows { data: &b, stride: n + 2 },
         Right::Panels { data: &b, panel },
         Right::Tile { data: &b, tile, features: n + 2, first: 1 },
+        Right::Picked(picked(&b[..(n + 2) * k], n + 2, &numbers, k)),
+        Right::Picked(picked(&b[..n * k], n, &numbers, k)),
+        Right::PickedColumns(picked(&columns_of_b, k + 1, &of_columns, n - n / 3)),
+        Right::PickedColumns(picked(&columns_of_b[..n * k], k, &of_columns, n)),
     ];
     for (left, right, layout) in lefts
         .into_iter()

@@ -124,6 +124,17 @@ impl<O: Op> Op for Doubled<O> {
     }
 }
 
+struct Halved<O>(O);
+
+impl<O: Op> Op for Halved<O> {
+    type Output = O::Output;
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> O::Output {
+        assert!(S::Half::LANES == S::LANES || 2 * S::Half::LANES == S::LANES);
+        s.half().outlined(self.0)
+    }
+}
+
 /// The numbers of a method's domain, where that is not all.
 fn domain(method: &str, a: &mut [f32], b: &mut [f32]) {
     let whole = |x: f32, from: i32, to: i32| {
@@ -289,6 +300,37 @@ impl Op for Memory {
             s.store(unsafe { s.load_strided(spread.as_ptr(), stride) }, &mut lanes);
             assert!(lanes.iter().enumerate().all(|(i, &x)| x == (i * stride) as f32));
         }
+        // Columns of rows apart, which end with the last of them, and of rows one behind
+        // the other.
+        for (at, count) in [(0, 4), (1, 4), (0, 8), (1, 8)] {
+            let row = |i| (0..at + count).map(|j| (100 * j + i) as f32).collect();
+            let rows: Vec<Vec<f32>> = (0..S::LANES).map(row).collect();
+            let pointers: Vec<*const f32> = rows.iter().map(|row| row.as_ptr()).collect();
+            // SAFETY: LANES rows, each of which ends with element `at` + `count` − 1.
+            let columns: Vec<S::V> = unsafe {
+                match count {
+                    4 => s.columns4(pointers.as_ptr(), at).into(),
+                    _ => s.columns8(pointers.as_ptr(), at).into(),
+                }
+            };
+            for (j, column) in columns.into_iter().enumerate() {
+                s.store(column, &mut lanes);
+                assert!(lanes.iter().enumerate().all(|(i, &x)| x == (100 * (at + j) + i) as f32));
+            }
+        }
+        let together: Vec<f32> = (0..4 * S::LANES).map(|i| i as f32).collect();
+        let part = |i: usize| s.load(&together[i * S::LANES..]);
+        let two = s.deinterleave2([part(2), part(3)]);
+        let four = s.deinterleave4([part(0), part(1), part(2), part(3)]);
+        for (j, column) in two.into_iter().enumerate() {
+            s.store(column, &mut lanes);
+            let expected = |i: usize| (2 * (S::LANES + i) + j) as f32;
+            assert!(lanes.iter().enumerate().all(|(i, &x)| x == expected(i)), "{lanes:?}");
+        }
+        for (j, column) in four.into_iter().enumerate() {
+            s.store(column, &mut lanes);
+            assert!(lanes.iter().enumerate().all(|(i, &x)| x == (4 * i + j) as f32), "{lanes:?}");
+        }
         assert_eq!(s.outlined(Lanes), S::LANES);
         let mut lanes = vec![0.0; S::LANES];
         s.store(s.splat(2.5), &mut lanes);
@@ -363,5 +405,6 @@ fn loads_and_stores_touch_what_they_say() {
     for isa in Isa::ALL.into_iter().filter(|isa| isa.available()) {
         isa.run(Memory);
         isa.run(Doubled(Memory));
+        isa.run(Halved(Memory));
     }
 }

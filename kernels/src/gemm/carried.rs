@@ -81,7 +81,7 @@ impl Carrier for Tiles<'_, '_> {
                 Right::Blocks { data, panel, rows, apart } => {
                     Right::Blocks { data: &data[columns * rows..], panel, rows, apart }
                 }
-                Right::Rows { .. } | Right::Tile { .. } => unreachable!("`takes` refuses it"),
+                _ => unreachable!("`takes` refuses it"),
             };
             let rest = &Gemm { n: gemm.n - columns, b, c: &mut [], ..*gemm };
             let c = c.wrapping_add(columns);

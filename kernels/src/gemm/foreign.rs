@@ -12,7 +12,9 @@ pub(super) fn run(g: &mut Gemm<'_>) {
     let (b, b_row, b_column) = match g.b {
         Right::Rows { data, stride } => (data, stride, 1),
         Right::Panels { data, .. } => (data, n, 1),
-        Right::Blocks { .. } => unreachable!("they are not in one piece"),
+        Right::Blocks { .. } | Right::Picked(_) | Right::PickedColumns(_) => {
+            unreachable!("they are not in one piece")
+        }
         Right::Tile { data, tile, first, .. } => (&data[first * tile.width..], 1, tile.width),
     };
     let stride = match g.layout {

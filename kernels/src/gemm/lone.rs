@@ -34,7 +34,7 @@ pub(crate) const fn in_chains(outputs: usize, inputs: usize) -> bool {
 pub(super) fn takes(gemm: &Gemm<'_>) -> bool {
     in_chains(gemm.m, gemm.k)
         && matches!(gemm.a, Left::Strided { .. })
-        && !matches!(gemm.b, Right::Tile { .. } | Right::Blocks { .. })
+        && matches!(gemm.b, Right::Rows { .. } | Right::Panels { .. })
         && matches!(gemm.end, End::Sum | End::Rectifier { .. })
         && !matches!(gemm.start, Start::BiasOfColumns(_))
 }

@@ -20,16 +20,18 @@ mod foreign;
 mod lone;
 mod naive;
 mod piece;
+mod rows;
 mod source;
 mod strip;
 mod tiled;
 
 pub(crate) use lone::{CHAINS, in_chains};
-pub(crate) use tiled::{PART, vectors};
+pub use tiled::PART;
+pub(crate) use tiled::vectors;
 
 pub use piece::Piece;
 
-use crate::layout::Tile;
+use crate::layout::{Picked, Tile};
 use crate::optim::{Optimizer, Rule};
 use crate::simd::{Isa, Op, Simd};
 use crate::unary::Unary;
@@ -102,6 +104,10 @@ pub enum Right<'a> {
         /// The first of the n.
         first: usize,
     },
+    /// Rows of a matrix in any order, k of them or more, of n columns or more.
+    Picked(Picked<'a>),
+    /// Bᵀ is such rows, at most n of them, of k columns or more, and zeros behind them.
+    PickedColumns(Picked<'a>),
 }
 
 /// How C `[m][n]` lies.
@@ -210,6 +216,9 @@ pub enum Algorithm {
     /// Scalar products of two tiles' features, a vector of lanes at a time:
     /// for weight gradients, without a row-major copy of x.
     Dots,
+    /// Rows of a matrix as they lie, wherever each of them is: for a first layer of few
+    /// outputs, which then needs no tile of its inputs.
+    Rows,
     /// The matrixmultiply crate: packs its operands (and allocates the
     /// packing buffer at every call).
     Matrixmultiply,
@@ -217,8 +226,13 @@ pub enum Algorithm {
 
 impl Algorithm {
     /// All of them.
-    pub const ALL: [Algorithm; 4] =
-        [Algorithm::Naive, Algorithm::Tiled, Algorithm::Dots, Algorithm::Matrixmultiply];
+    pub const ALL: [Algorithm; 5] = [
+        Algorithm::Naive,
+        Algorithm::Tiled,
+        Algorithm::Dots,
+        Algorithm::Rows,
+        Algorithm::Matrixmultiply,
+    ];
 
     /// Its name in plans and benchmarks.
     pub fn name(self) -> &'static str {
@@ -226,6 +240,7 @@ impl Algorithm {
             Algorithm::Naive => "naive",
             Algorithm::Tiled => "tiled",
             Algorithm::Dots => "dots",
+            Algorithm::Rows => "rows",
             Algorithm::Matrixmultiply => "matrixmultiply",
         }
     }
@@ -236,7 +251,7 @@ impl Algorithm {
             Algorithm::Naive => true,
             Algorithm::Dots | Algorithm::Matrixmultiply if !matches!(gemm.end, End::Sum) => false,
             Algorithm::Tiled => match (gemm.a, gemm.b) {
-                (_, Right::Tile { .. }) => false,
+                (_, Right::Tile { .. } | Right::Picked(_) | Right::PickedColumns(_)) => false,
                 (Left::Tile { tile, .. }, Right::Blocks { rows, .. }) => {
                     tile.panel == rows && gemm.k.is_multiple_of(rows)
                 }
@@ -253,6 +268,7 @@ impl Algorithm {
                 ) => tile == of_b && matches!(start, Start::Zero | Start::C),
                 _ => false,
             },
+            Algorithm::Rows => rows::takes(gemm),
             Algorithm::Matrixmultiply => gemm.in_one_piece(),
         }
     }
@@ -307,7 +323,7 @@ impl<'a> Gemm<'a> {
     }
 
     /// dW ← dz·xᵀ, or dW + dz·xᵀ: a tile dz of `outputs` features, 0 in padding
-    /// lanes, and x, a row of B a lane.
+    /// lanes, and x, a row of B a lane; of picked rows none but for padding.
     #[inline]
     pub fn weight_gradient(
         tile: Tile,
@@ -320,7 +336,10 @@ impl<'a> Gemm<'a> {
         Gemm {
             m: outputs,
             n: inputs,
-            k: tile.width,
+            k: match x {
+                Right::Picked(rows) => rows.count(),
+                _ => tile.width,
+            },
             a: Left::Tile { data: dz, tile, features: outputs, first: 0 },
             b: x,
             c: gradient,
@@ -375,6 +394,10 @@ impl<'a> Gemm<'a> {
                 isa.run(tiled::Tiled { gemm: self, c, rows_of_c: self.m, first: 0 });
             }
             Algorithm::Dots => isa.run(dots::Dots(self)),
+            Algorithm::Rows if matches!(self.b, Right::Picked(_)) => {
+                isa.run(rows::WeightGradient(self))
+            }
+            Algorithm::Rows => isa.run(rows::Forward(self)),
             Algorithm::Matrixmultiply => foreign::run(self),
         }
     }
@@ -416,7 +439,7 @@ impl<'a> Gemm<'a> {
         let right = match self.b {
             Right::Rows { .. } => true,
             Right::Panels { panel, .. } => panel >= self.n,
-            Right::Blocks { .. } => false,
+            Right::Blocks { .. } | Right::Picked(_) | Right::PickedColumns(_) => false,
             Right::Tile { tile, .. } => tile.panel >= tile.width,
         };
         let result = match self.layout {
@@ -473,6 +496,11 @@ impl<'a> Gemm<'a> {
             }
             Right::Tile { data, tile: t, features, first } => {
                 first.checked_add(n).is_some_and(|end| end <= features) && tile(data, t, features)
+            }
+            Right::Picked(rows) => rows.count() >= k && rows.columns() >= n,
+            Right::PickedColumns(rows) => {
+                assert!(rows.count() <= n, "more rows than columns of B");
+                rows.columns() >= k
             }
         };
         assert!(right, "B is short");
@@ -535,7 +563,7 @@ struct InRows<'a> {
 }
 
 impl<'a> Right<'a> {
-    /// How its k rows lie; a tile has none.
+    /// How its k rows lie; a tile and picked rows have none that lie together.
     #[inline(always)]
     fn in_rows(self, k: usize) -> Option<InRows<'a>> {
         let (data, layout, rows, apart) = match self {
@@ -544,7 +572,7 @@ impl<'a> Right<'a> {
             Right::Blocks { data, panel, rows, apart } => {
                 (data, Layout::Panels(panel), rows, Some(apart))
             }
-            Right::Tile { .. } => return None,
+            Right::Tile { .. } | Right::Picked(_) | Right::PickedColumns(_) => return None,
         };
         Some(InRows { data, layout, rows, apart })
     }

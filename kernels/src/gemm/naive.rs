@@ -21,6 +21,9 @@ pub(super) fn run(g: &mut Gemm<'_>) {
             data[l / rows * apart + start + l % rows * stride]
         }
         Right::Tile { data, tile, features, first } => data[tile.index(features, first + j, l)],
+        Right::Picked(rows) => rows.row(l)[j],
+        Right::PickedColumns(rows) if j < rows.count() => rows.row(j)[l],
+        Right::PickedColumns(_) => 0.0,
     };
     for i in 0..m {
         for j in 0..n {

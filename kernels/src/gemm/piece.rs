@@ -97,7 +97,7 @@ impl<'a> Piece<'a> {
         let b = match gemm.b {
             Right::Rows { data, stride } => Right::Rows { data: &elements[..data.len()], stride },
             Right::Panels { data, panel } => Right::Panels { data: &elements[..data.len()], panel },
-            Right::Blocks { .. } | Right::Tile { .. } => unreachable!("Piece::of refuses it"),
+            _ => unreachable!("Piece::of refuses it"),
         };
         Piece { gemm: Gemm { b, ..gemm }, c, rows_of_c, first }
     }

@@ -61,7 +61,7 @@ const MOST_ROWS: usize = 12;
 
 /// Rows of B in a part: a panel of 64 bytes' width of them takes 24 KB of a
 /// first-level cache of 32 KB. A part of k is one addition to C an element.
-pub(crate) const PART: usize = 384;
+pub const PART: usize = 384;
 
 /// Elements of A that the first-level cache holds, however they are read.
 const SMALL: usize = 8 * 1024;

@@ -37,12 +37,18 @@ pub trait Simd: Copy + Send + Sync + 'static {
     type V: Copy;
     /// One bit a lane.
     type M: Copy;
+    /// Vectors of half the lanes in as many registers, where the instruction set has
+    /// them; else itself.
+    type Half: Simd;
     /// Lanes of a vector.
     const LANES: usize;
     /// How many vectors the register file holds.
     const REGISTERS: usize;
     /// Registers of a vector.
     const PARTS: usize = 1;
+
+    /// The same CPU's, with vectors of half the lanes.
+    fn half(self) -> Self::Half;
 
     /// Runs an operation in a function of its own, compiled for this
     /// instruction set, where inlining would make the caller too large for the
@@ -227,6 +233,36 @@ pub trait Simd: Copy + Send + Sync + 'static {
         }
         self.load(&lanes)
     }
+    /// Lane i of vector j ← the element at `rows[i] + at + j`, for j < 4.
+    ///
+    /// # Safety
+    /// `rows` must hold `LANES` pointers, and each of these elements be valid
+    /// for reading.
+    #[inline(always)]
+    unsafe fn columns4(self, rows: *const *const f32, at: usize) -> [Self::V; 4] {
+        // SAFETY: the caller's promise.
+        unsafe {
+            [
+                self.gather(rows, at),
+                self.gather(rows, at + 1),
+                self.gather(rows, at + 2),
+                self.gather(rows, at + 3),
+            ]
+        }
+    }
+    /// The same for j < 8.
+    ///
+    /// # Safety
+    /// As [`Simd::columns4`].
+    #[inline(always)]
+    unsafe fn columns8(self, rows: *const *const f32, at: usize) -> [Self::V; 8] {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let ([a, b, c, d], [e, f, g, h]) =
+                (self.columns4(rows, at), self.columns4(rows, at + 4));
+            [a, b, c, d, e, f, g, h]
+        }
+    }
     /// Lane i ← the element at `from` + i·`stride`.
     ///
     /// # Safety
@@ -239,6 +275,35 @@ pub trait Simd: Copy + Send + Sync + 'static {
             *lane = unsafe { *from.add(i * stride) };
         }
         self.load(&lanes)
+    }
+    /// Lane i of vector j ← element 2·i + j of two vectors, one behind the other.
+    #[inline(always)]
+    fn deinterleave2(self, v: [Self::V; 2]) -> [Self::V; 2] {
+        let mut lanes = [0.0; 2 * MOST_LANES];
+        for (v, lanes) in v.into_iter().zip(lanes.chunks_exact_mut(Self::LANES)) {
+            self.store(v, lanes);
+        }
+        let at = lanes.as_ptr();
+        // SAFETY: 2·LANES elements.
+        unsafe { [self.load_strided(at, 2), self.load_strided(at.add(1), 2)] }
+    }
+    /// Lane i of vector j ← element 4·i + j of four vectors, one behind the other.
+    #[inline(always)]
+    fn deinterleave4(self, v: [Self::V; 4]) -> [Self::V; 4] {
+        let mut lanes = [0.0; 4 * MOST_LANES];
+        for (v, lanes) in v.into_iter().zip(lanes.chunks_exact_mut(Self::LANES)) {
+            self.store(v, lanes);
+        }
+        let at = lanes.as_ptr();
+        // SAFETY: 4·LANES elements.
+        unsafe {
+            [
+                self.load_strided(at, 4),
+                self.load_strided(at.add(1), 4),
+                self.load_strided(at.add(2), 4),
+                self.load_strided(at.add(3), 4),
+            ]
+        }
     }
     /// Every lane through a scalar function: for the few places where speed
     /// does not matter.

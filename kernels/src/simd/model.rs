@@ -18,9 +18,14 @@ pub struct Model<const N: usize>;
 impl<const N: usize> Simd for Model<N> {
     type V = [f32; N];
     type M = [bool; N];
+    type Half = Model<8>;
     const LANES: usize = N;
     const REGISTERS: usize = 2 * N;
 
+    #[inline(never)]
+    fn half(self) -> Model<8> {
+        Model
+    }
     #[inline(never)]
     fn outlined<O: Op>(self, op: O) -> O::Output {
         op.run(self)

@@ -24,10 +24,15 @@ impl Default for Portable {
 impl Simd for Portable {
     type V = f32x8;
     type M = f32x8;
+    type Half = Self;
     const LANES: usize = 8;
     // SSE2 and NEON hold a vector of 8 in two registers.
     const REGISTERS: usize = 8;
 
+    #[inline(always)]
+    fn half(self) -> Self {
+        self
+    }
     #[inline(never)]
     fn outlined<O: Op>(self, op: O) -> O::Output {
         op.run(self)
@@ -196,6 +201,17 @@ impl Simd for Portable {
         ((a[0] + a[4]) + (a[2] + a[6])) + ((a[1] + a[5]) + (a[3] + a[7]))
     }
     #[inline(always)]
+    unsafe fn columns4(self, rows: *const *const f32, at: usize) -> [f32x8; 4] {
+        // SAFETY: the caller vouches for 4 elements of 8 rows.
+        unsafe { columns_of(|i| (*rows.add(i)).add(at)) }
+    }
+    #[inline(always)]
+    fn deinterleave4(self, v: [f32x8; 4]) -> [f32x8; 4] {
+        let rows = v.map(f32x8::to_array);
+        // SAFETY: 8 rows of 4 in 4 arrays of 8.
+        unsafe { columns_of(|i| rows.as_ptr().cast::<f32>().add(4 * i)) }
+    }
+    #[inline(always)]
     unsafe fn transpose8(self, from: [*const f32; 8], to: *mut f32, to_stride: usize) {
         // SAFETY: the caller vouches for 8 rows of 8 on both sides.
         unsafe {
@@ -237,6 +253,23 @@ unsafe fn transpose4(from: [*const f32; 4], to: *mut f32, to_stride: usize) {
     for (j, column) in f32x4::transpose(rows).into_iter().enumerate() {
         // SAFETY: the caller's promise.
         unsafe { to.add(j * to_stride).cast::<f32x4>().write_unaligned(column) }
+    }
+}
+
+/// The columns of 8 rows of 4.
+///
+/// # Safety
+/// 4 f32 at each of the first 8 `from` must be valid for reading.
+#[inline(always)]
+unsafe fn columns_of(from: impl Fn(usize) -> *const f32) -> [f32x8; 4] {
+    // SAFETY: the caller's promise; f32x4 is 4 f32, any, and two of them are a vector of
+    // 8.
+    unsafe {
+        let four = |i: usize| from(i).cast::<f32x4>().read_unaligned();
+        let low = f32x4::transpose([four(0), four(1), four(2), four(3)]);
+        let high = f32x4::transpose([four(4), four(5), four(6), four(7)]);
+        let both = |j: usize| std::mem::transmute::<[f32x4; 2], f32x8>([low[j], high[j]]);
+        [both(0), both(1), both(2), both(3)]
     }
 }
 

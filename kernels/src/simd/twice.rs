@@ -65,6 +65,7 @@ macro_rules! halves {
 impl<S: Simd> Simd for Twice<S> {
     type V = (S::V, S::V);
     type M = (S::M, S::M);
+    type Half = Twice<S::Half>;
     const LANES: usize = 2 * S::LANES;
     const REGISTERS: usize = S::REGISTERS / 2;
     const PARTS: usize = 2 * S::PARTS;
@@ -102,6 +103,10 @@ impl<S: Simd> Simd for Twice<S> {
         let (m0, e0) = self.0.mantissa_exponent(a.0);
         let (m1, e1) = self.0.mantissa_exponent(a.1);
         ((m0, m1), (e0, e1))
+    }
+    #[inline(always)]
+    fn half(self) -> Twice<S::Half> {
+        Twice(self.0.half())
     }
     #[inline(always)]
     fn outlined<O: Op>(self, op: O) -> O::Output {

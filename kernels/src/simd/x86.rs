@@ -8,9 +8,10 @@
 use super::{Column, Op, Simd};
 use core::arch::x86_64::*;
 
-/// Proof that the CPU has AVX2 and FMA.
+/// Proof that the CPU has AVX2 and FMA, with so many registers: with 32 of them, that it
+/// has what [`Avx512`] says.
 #[derive(Debug, Clone, Copy)]
-pub struct Avx2(());
+pub struct Avx2<const REGISTERS: usize = 16>(());
 
 impl Avx2 {
     /// The token, where the CPU has AVX2 and FMA. The standard library keeps
@@ -19,17 +20,30 @@ impl Avx2 {
     pub fn detect() -> Option<Self> {
         (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")).then_some(Avx2(()))
     }
+}
 
-    /// Runs an operation compiled for AVX2 and FMA, in a function of its own.
+impl<const REGISTERS: usize> Avx2<REGISTERS> {
+    /// Runs an operation compiled for AVX2 and FMA, or for AVX-512 with the registers of
+    /// that, in a function of its own.
     #[inline(always)]
     fn run<O: Op>(self, op: O) -> O::Output {
         #[target_feature(enable = "avx2,fma")]
         #[inline(never)]
-        fn entry<O: Op>(s: Avx2, op: O) -> O::Output {
+        fn entry<O: Op, const REGISTERS: usize>(s: Avx2<REGISTERS>, op: O) -> O::Output {
+            op.run(s)
+        }
+        #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
+        #[inline(never)]
+        fn entry_of_avx512<O: Op, const REGISTERS: usize>(s: Avx2<REGISTERS>, op: O) -> O::Output {
             op.run(s)
         }
         // SAFETY: the token proves that the CPU has the enabled features.
-        unsafe { entry(self, op) }
+        unsafe {
+            match REGISTERS {
+                32 => entry_of_avx512(self, op),
+                _ => entry(self, op),
+            }
+        }
     }
 }
 
@@ -132,7 +146,7 @@ macro_rules! memory {
     };
 }
 
-impl Avx2 {
+impl<const REGISTERS: usize> Avx2<REGISTERS> {
     /// The mask whose first `n` lanes are set.
     #[inline(always)]
     fn first(self, n: usize) -> __m256i {
@@ -144,11 +158,12 @@ impl Avx2 {
     }
 }
 
-impl Simd for Avx2 {
+impl<const REGISTERS: usize> Simd for Avx2<REGISTERS> {
     type V = __m256;
     type M = __m256;
+    type Half = Self;
     const LANES: usize = 8;
-    const REGISTERS: usize = 16;
+    const REGISTERS: usize = REGISTERS;
 
     memory!(8, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_stream_ps);
 
@@ -164,6 +179,10 @@ impl Simd for Avx2 {
         sqrt(a) = _mm256_sqrt_ps(a);
     }
 
+    #[inline(always)]
+    fn half(self) -> Self {
+        self
+    }
     #[inline(always)]
     fn outlined<O: Op>(self, op: O) -> O::Output {
         self.run(op)
@@ -327,9 +346,47 @@ impl Simd for Avx2 {
         unsafe { gather8(rows, at) }
     }
     #[inline(always)]
+    unsafe fn columns4(self, rows: *const *const f32, at: usize) -> [__m256; 4] {
+        // SAFETY: the token; the caller vouches for 4 elements of 8 rows.
+        unsafe {
+            exchange([
+                quarters(rows, at),
+                quarters(rows.add(1), at),
+                quarters(rows.add(2), at),
+                quarters(rows.add(3), at),
+            ])
+        }
+    }
+    #[inline(always)]
     unsafe fn load_strided(self, from: *const f32, stride: usize) -> __m256 {
         // SAFETY: the token; the caller vouches for 8 elements.
         unsafe { strided8(from, stride) }
+    }
+    #[inline(always)]
+    fn deinterleave2(self, [low, high]: [__m256; 2]) -> [__m256; 2] {
+        // SAFETY: the token.
+        unsafe {
+            // Quarters of four rows: 0 to 1, 4 to 5, 2 to 3, 6 to 7.
+            let even = _mm256_shuffle_ps::<EVEN>(low, high);
+            let odd = _mm256_shuffle_ps::<ODD>(low, high);
+            let order = |x| _mm256_permute4x64_pd::<0b11_01_10_00>(_mm256_castps_pd(x));
+            [_mm256_castpd_ps(order(even)), _mm256_castpd_ps(order(odd))]
+        }
+    }
+    #[inline(always)]
+    fn deinterleave4(self, v: [__m256; 4]) -> [__m256; 4] {
+        // SAFETY: the token.
+        unsafe {
+            let [a, b, c, d] = exchange(v);
+            // Of rows 0, 2, 4, 6 and 1, 3, 5, 7.
+            let order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+            [
+                _mm256_permutevar8x32_ps(a, order),
+                _mm256_permutevar8x32_ps(b, order),
+                _mm256_permutevar8x32_ps(c, order),
+                _mm256_permutevar8x32_ps(d, order),
+            ]
+        }
     }
     #[inline(always)]
     fn map(self, a: __m256, f: impl Fn(f32) -> f32) -> __m256 {
@@ -342,6 +399,7 @@ impl Simd for Avx2 {
 impl Simd for Avx512 {
     type V = __m512;
     type M = __mmask16;
+    type Half = Avx2<32>;
     const LANES: usize = 16;
     const REGISTERS: usize = 32;
 
@@ -361,6 +419,11 @@ impl Simd for Avx512 {
         scale(a, n) = _mm512_scalef_ps(a, n);
     }
 
+    #[inline(always)]
+    fn half(self) -> Avx2<32> {
+        // The token, which includes AVX2 and FMA.
+        Avx2(())
+    }
     #[inline(always)]
     fn outlined<O: Op>(self, op: O) -> O::Output {
         self.run(op)
@@ -468,12 +531,72 @@ impl Simd for Avx512 {
         }
     }
     #[inline(always)]
+    unsafe fn columns4(self, rows: *const *const f32, at: usize) -> [__m512; 4] {
+        // SAFETY: the token; the caller vouches for 4 elements of 16 rows.
+        unsafe {
+            let rows = |i: usize| {
+                let low = _mm512_castps256_ps512(quarters(rows.add(i), at));
+                _mm512_insertf32x8::<1>(low, quarters(rows.add(8 + i), at))
+            };
+            exchange16([rows(0), rows(1), rows(2), rows(3)])
+        }
+    }
+    #[inline(always)]
+    unsafe fn columns8(self, rows: *const *const f32, at: usize) -> [__m512; 8] {
+        // SAFETY: the token; the caller vouches for 8 elements of 16 rows.
+        unsafe {
+            // With rows i and i + 4 in the halves, none but the last exchange crosses
+            // quarters.
+            let rows = |i: usize| {
+                let low = _mm512_castps256_ps512(_mm256_loadu_ps((*rows.add(i)).add(at)));
+                _mm512_insertf32x8::<1>(low, _mm256_loadu_ps((*rows.add(i + 4)).add(at)))
+            };
+            // Columns j of rows 0 to 3, j + 4 of these, j of rows 4 to 7, j + 4 of these.
+            let [a0, a1, a2, a3] = exchange16([rows(0), rows(1), rows(2), rows(3)]);
+            let [b0, b1, b2, b3] = exchange16([rows(8), rows(9), rows(10), rows(11)]);
+            [
+                _mm512_shuffle_f32x4::<EVEN>(a0, b0),
+                _mm512_shuffle_f32x4::<EVEN>(a1, b1),
+                _mm512_shuffle_f32x4::<EVEN>(a2, b2),
+                _mm512_shuffle_f32x4::<EVEN>(a3, b3),
+                _mm512_shuffle_f32x4::<ODD>(a0, b0),
+                _mm512_shuffle_f32x4::<ODD>(a1, b1),
+                _mm512_shuffle_f32x4::<ODD>(a2, b2),
+                _mm512_shuffle_f32x4::<ODD>(a3, b3),
+            ]
+        }
+    }
+    #[inline(always)]
     unsafe fn load_strided(self, from: *const f32, stride: usize) -> __m512 {
         // SAFETY: the token, which includes AVX2; the caller vouches for 16
         // elements.
         unsafe {
             let (low, high) = (strided8(from, stride), strided8(from.add(8 * stride), stride));
             _mm512_insertf32x8::<1>(_mm512_castps256_ps512(low), high)
+        }
+    }
+    #[inline(always)]
+    fn deinterleave2(self, [low, high]: [__m512; 2]) -> [__m512; 2] {
+        // SAFETY: the token.
+        unsafe {
+            let even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+            let odd = _mm512_or_si512(even, _mm512_set1_epi32(1));
+            [_mm512_permutex2var_ps(low, even, high), _mm512_permutex2var_ps(low, odd, high)]
+        }
+    }
+    #[inline(always)]
+    fn deinterleave4(self, v: [__m512; 4]) -> [__m512; 4] {
+        // SAFETY: the token.
+        unsafe {
+            let [a, b, c, d] = exchange16(v);
+            // Of rows 0, 4, 8, 12, then 1, 5, 9, 13 and so on.
+            let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+            [
+                _mm512_permutexvar_ps(order, a),
+                _mm512_permutexvar_ps(order, b),
+                _mm512_permutexvar_ps(order, c),
+                _mm512_permutexvar_ps(order, d),
+            ]
         }
     }
     #[inline(always)]
@@ -631,6 +754,19 @@ unsafe fn transpose8x4(from: [*const f32; 8], to: *mut f32, to_stride: usize) {
     }
 }
 
+/// 4 elements of the first row, and of the fifth behind them.
+///
+/// # Safety
+/// The CPU has AVX; `rows` holds 5 pointers, and these elements are valid for reading.
+#[inline(always)]
+unsafe fn quarters(rows: *const *const f32, at: usize) -> __m256 {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let low = _mm256_castps128_ps256(_mm_loadu_ps((*rows).add(at)));
+        _mm256_insertf128_ps::<1>(low, _mm_loadu_ps((*rows.add(4)).add(at)))
+    }
+}
+
 /// Transposes 4 rows of 8, by the same exchanges.
 ///
 /// # Safety
@@ -668,6 +804,29 @@ unsafe fn exchange([r0, r1, r2, r3]: [__m256; 4]) -> [__m256; 4] {
     }
 }
 
+/// The same of the lanes of all quarters.
+///
+/// # Safety
+/// The CPU has AVX-512 F.
+#[inline(always)]
+unsafe fn exchange16([r0, r1, r2, r3]: [__m512; 4]) -> [__m512; 4] {
+    // SAFETY: the caller vouches for the CPU.
+    unsafe {
+        let (a0, a1) = (_mm512_unpacklo_ps(r0, r1), _mm512_unpackhi_ps(r0, r1));
+        let (a2, a3) = (_mm512_unpacklo_ps(r2, r3), _mm512_unpackhi_ps(r2, r3));
+        [
+            _mm512_shuffle_ps::<LOW_PAIRS>(a0, a2),
+            _mm512_shuffle_ps::<HIGH_PAIRS>(a0, a2),
+            _mm512_shuffle_ps::<LOW_PAIRS>(a1, a3),
+            _mm512_shuffle_ps::<HIGH_PAIRS>(a1, a3),
+        ]
+    }
+}
+
 /// The lower two of four lanes of one vector and of another, and the upper two.
 const LOW_PAIRS: i32 = 0b01_00_01_00;
 const HIGH_PAIRS: i32 = 0b11_10_11_10;
+
+/// The first and the third of four lanes of one vector and of another, and the others.
+const EVEN: i32 = 0b10_00_10_00;
+const ODD: i32 = 0b11_01_11_01;

@@ -4,7 +4,7 @@
 use super::inputs::{spread, untouched};
 use super::{Accuracy, Buffer, Mismatch, Placement, Setting, Size, Work};
 use crate::gemm::{Algorithm, End, Gemm, Layout, PART, Right, Slope};
-use crate::layout::Tile;
+use crate::layout::{Pick, Picked, Rows, Tile};
 use crate::optim::{Optimizer, OptimizerKind, Readers, Rule};
 use crate::simd::Isa;
 use crate::unary::{Bound, SlopeFrom, Unary};
@@ -82,7 +82,7 @@ impl Product {
                 leak: 0.0,
                 slope: Slope::Kept,
             };
-            algorithm.takes(&operands.gemm(&a, &b, &mut [0.0], 1, None, &[]))
+            algorithm.takes(&operands.gemm(&a, &b, &mut [0.0], 1, None, &[], &[]))
         })
     }
 }
@@ -106,6 +106,8 @@ pub(super) fn sizes(product: Product, algorithm: Option<Algorithm>) -> Vec<Size>
     LAYERS
         .into_iter()
         .filter(|(inputs, outputs, rows)| inputs * outputs * rows <= most)
+        // Those that are summed in one part.
+        .filter(|&(inputs, ..)| algorithm != Some(Algorithm::Rows) || inputs <= PART)
         // Those that are carried under some instruction set.
         .filter(|&(inputs, _, rows)| {
             product != Product::WeightGradientAdam || inputs >= 64 && rows <= PART
@@ -118,7 +120,7 @@ pub(super) fn sizes(product: Product, algorithm: Option<Algorithm>) -> Vec<Size>
 /// all of them.
 const ORACLE: usize = 1 << 20;
 
-/// How x lies for a weight gradient.
+/// How x lies for a weight gradient: for the forward product it is a tile, or picked.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Form {
     /// Row-major, as the user's table.
@@ -127,9 +129,11 @@ enum Form {
     Panels(usize),
     /// A tile.
     Tile,
+    /// Rows of a table, each anywhere, for the forward product too.
+    Picked,
 }
 
-const FORMS: [Form; 3] = [Form::Rows, Form::Panels(16), Form::Tile];
+const FORMS: [Form; 4] = [Form::Rows, Form::Panels(16), Form::Tile, Form::Picked];
 
 /// What is multiplied, and how it lies.
 #[derive(Debug, Clone, Copy)]
@@ -157,15 +161,25 @@ impl Operands {
             Product::InputGradient | Product::InputGradientSlope => {
                 [self.inputs, self.tile.width, self.outputs]
             }
+            Product::WeightGradient if self.form == Form::Picked => {
+                [self.outputs, self.inputs, self.tile.rows]
+            }
             Product::WeightGradient | Product::WeightGradientAdam => {
                 [self.outputs, self.inputs, self.tile.width]
             }
         }
     }
 
+    /// The tile's rows in a table of as many: as they lie, or from the last to the first.
+    fn picked<'a>(&self, table: &'a [f32], backward: &'a [u32]) -> Picked<'a> {
+        let pick = if backward.is_empty() { Pick::From(0) } else { Pick::Numbers(backward) };
+        let rows = Rows { data: table, columns: self.b_stride, pick };
+        Picked::new(rows, self.tile.rows)
+    }
+
     /// The product of A and B; dW's rows lie `c_stride` apart. It starts with
     /// `start`: a bias, or for dW, where there is one, itself. `y` is what the
-    /// slope is of.
+    /// slope is of, and `backward` numbers the rows of B, where they are picked so.
     fn gemm<'a>(
         &self,
         a: &'a [f32],
@@ -174,12 +188,19 @@ impl Operands {
         c_stride: usize,
         start: Option<&'a [f32]>,
         y: &'a [f32],
+        backward: &'a [u32],
     ) -> Gemm<'a> {
         let (tile, widths, leak) = (self.tile, [self.outputs, self.inputs], self.leak);
         match self.product {
-            Product::Forward => Gemm::forward(tile, widths, a, start, b, c),
-            Product::ForwardRectified => {
-                Gemm { end: End::Rectifier { leak }, ..Gemm::forward(tile, widths, a, start, b, c) }
+            Product::Forward | Product::ForwardRectified => {
+                let mut gemm = Gemm::forward(tile, widths, a, start, b, c);
+                if self.form == Form::Picked {
+                    gemm.b = Right::PickedColumns(self.picked(b, backward));
+                }
+                if self.product == Product::ForwardRectified {
+                    gemm.end = End::Rectifier { leak };
+                }
+                gemm
             }
             Product::InputGradient => Gemm::input_gradient(tile, widths, a, b, c),
             Product::InputGradientSlope => Gemm {
@@ -191,6 +212,7 @@ impl Operands {
                     Form::Rows => Right::Rows { data: b, stride: self.b_stride },
                     Form::Panels(panel) => Right::Panels { data: b, panel },
                     Form::Tile => Right::Tile { data: b, tile, features: self.inputs, first: 0 },
+                    Form::Picked => Right::Picked(self.picked(b, backward)),
                 };
                 let mut gemm = Gemm::weight_gradient(tile, widths, a, x, c, start.is_some());
                 gemm.layout = Layout::Rows(c_stride);
@@ -227,6 +249,8 @@ pub(super) struct Layer {
     bias: Buffer,
     /// What the slope is of.
     y: Buffer,
+    /// The numbers of x's rows, where they are picked from the last to the first.
+    backward: Vec<u32>,
     /// Whether it starts with the bias, or with dW.
     starts: bool,
     /// What is updated meanwhile.
@@ -315,12 +339,17 @@ impl Layer {
         let mut operands = Operands { product, tile, inputs, outputs, form, b_stride, leak, slope };
         // What the algorithm takes: the form asked for, or any.
         let takes = |form: Form| {
-            let gemm = Operands { form, ..operands };
-            algorithm.takes(&gemm.gemm(&[], &[], &mut [], inputs, None, &[]))
+            let gemm = Operands { form, tile: Tile { rows: 0, ..tile }, ..operands };
+            algorithm.takes(&gemm.gemm(&[], &[], &mut [], inputs, None, &[], &[]))
         };
         if !takes(form) {
             operands.form = FORMS.into_iter().find(|&form| takes(form)).unwrap_or(form);
         }
+        let picked = operands.form == Form::Picked;
+        let backward = match picked && setting.variant > 0 {
+            true => (0..rows as u32).rev().collect(),
+            false => Vec::new(),
+        };
 
         // Magnitudes of at most 1: the bound counts on it.
         let allowed = |x: f32| x.abs() <= 1.0 || !x.is_finite();
@@ -336,9 +365,18 @@ impl Layer {
             }
             values
         };
+        let table = |x: &[f32]| {
+            let mut table = spread(x, inputs, b_stride);
+            table.resize(rows * b_stride, 0.0);
+            table
+        };
         let (a, b, c) = match product {
             Product::Forward | Product::ForwardRectified => {
-                (weights(), tile_of(2, inputs, None), numbers(4, outputs * width))
+                let x = match picked {
+                    true => table(&numbers(2, rows * inputs)),
+                    false => tile_of(2, inputs, None),
+                };
+                (weights(), x, numbers(4, outputs * width))
             }
             Product::InputGradient | Product::InputGradientSlope => {
                 (weights(), tile_of(2, outputs, None), numbers(4, inputs * width))
@@ -356,6 +394,7 @@ impl Layer {
                     Form::Tile => {
                         moved(&x, inputs, |lane, feature| tile.index(inputs, feature, lane))
                     }
+                    Form::Picked => table(&x[..rows * inputs]),
                 };
                 (tile_of(1, outputs, Some(0.0)), x, numbers(4, outputs * inputs))
             }
@@ -378,6 +417,7 @@ impl Layer {
             c_stride: columns + gap,
             bias: Buffer::new(setting, &numbers(3, outputs)),
             y: Buffer::new(setting, &y),
+            backward,
             starts: match product {
                 Product::InputGradient | Product::InputGradientSlope => false,
                 // Timed without it.
@@ -427,9 +467,14 @@ impl Layer {
     fn places(&self, i: usize, j: usize, l: usize) -> [usize; 3] {
         let Operands { product, tile, inputs, form, b_stride, .. } = self.operands;
         let [m, n, k] = self.operands.shape();
+        let row = |place: usize| self.backward.get(place).map_or(place, |&row| row as usize);
         match product {
             Product::Forward | Product::ForwardRectified => {
-                [i * inputs + l, tile.index(k, l, j), tile.index(m, i, j)]
+                let b = match form {
+                    Form::Picked => row(j) * b_stride + l,
+                    _ => tile.index(k, l, j),
+                };
+                [i * inputs + l, b, tile.index(m, i, j)]
             }
             Product::InputGradient | Product::InputGradientSlope => {
                 [l * inputs + i, tile.index(k, l, j), tile.index(m, i, j)]
@@ -439,6 +484,7 @@ impl Layer {
                     Form::Rows => l * b_stride + j,
                     Form::Panels(panel) => in_panels([k, n], panel, l, j),
                     Form::Tile => tile.index(n, j, l),
+                    Form::Picked => row(l) * b_stride + j,
                 };
                 [tile.index(m, i, l), b, i * self.c_stride + j]
             }
@@ -456,7 +502,8 @@ impl Work for Layer {
     fn run(&mut self) {
         let start = self.starts.then(|| self.bias.slice());
         let (a, b, c) = (self.a.slice(), self.b.slice(), self.c.slice_mut());
-        let mut gemm = self.operands.gemm(a, b, c, self.c_stride, start, self.y.slice());
+        let (y, backward) = (self.y.slice(), &self.backward);
+        let mut gemm = self.operands.gemm(a, b, c, self.c_stride, start, y, backward);
         let (algorithm, isa) = (self.algorithm, self.isa);
         let Some(updated) = &mut self.updated else { return gemm.run(algorithm, isa) };
         let (rule, parameters, [first, second]) = updated.step();
@@ -489,9 +536,13 @@ impl Work for Layer {
         }
         for at in (0..m * n).step_by(step) {
             let (i, j) = (at / n, at % n);
+            let Operands { form, product, tile, .. } = self.operands;
+            let forward = product != Product::WeightGradient;
+            let padding = form == Form::Picked && forward && j >= tile.rows;
             let term = |l| {
                 let [at_a, at_b, _] = self.places(i, j, l);
-                f64::from(a[at_a]) * f64::from(b[at_b])
+                // Padding lanes of rows that are picked are 0.
+                f64::from(a[at_a]) * if padding { 0.0 } else { f64::from(b[at_b]) }
             };
             let sum = f64::from(self.first(i, j)) + (0..k).map(term).sum::<f64>();
             let [.., place] = self.places(i, j, 0);
