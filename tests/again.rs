@@ -156,7 +156,10 @@ fn a_batch_that_stays_is_not_loaded_again() {
         assert!(plan.train.keeps, "{text}");
         let made = Made::new(&layout, network.layers.last().unwrap().outputs);
         let mut other = Made::new(&layout, network.layers.last().unwrap().outputs);
-        other.dense.fill(f32::NAN);
+        // Rows that are read as they lie are read again.
+        if !plan.train.reads_rows() {
+            other.dense.fill(f32::NAN);
+        }
         other.values.fill(f32::NAN);
         let rows = Rows::Range(0, 60);
         let batch = |made| Batch {

@@ -61,6 +61,19 @@ fn predictors_take_rows_of_many_inputs_as_they_lie() {
 }
 
 #[test]
+fn a_first_layer_of_few_outputs_reads_rows_as_they_lie() {
+    let of = |isa: Isa| {
+        let network = network("input 24 -> dense 8 tanh -> dense 2; loss mse; adam 0.001");
+        Plan::new(&network, PlanOptions { isa, fuse: true })
+    };
+    assert!(!of(Isa::Portable).train.reads_rows());
+    // It takes the registers of AVX-512.
+    if Isa::Avx512.available() {
+        insta::assert_snapshot!(of(Isa::Avx512));
+    }
+}
+
+#[test]
 fn a_single_layer_has_no_input_gradient() {
     let text = "input 5 -> dense 1 bias=false; loss mae; sgd 0.1 momentum=0.9";
     insta::assert_snapshot!(plan(text, true));

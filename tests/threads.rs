@@ -32,6 +32,9 @@ fn training_gives_the_same_bits_on_any_number_of_threads() {
         check_shared("input 20 -> dense 70 relu -> dense 50 gelu -> dense 5 softmax", batch);
         check_shared("input 20 -> dense 64 tanh -> dense 64 relu -> dense 1\nloss mse", batch);
     }
+    // A first layer that reads rows as they lie, of a tile that is shared, and in shards.
+    check_shared("input 20 -> dense 16 relu -> dense 70 gelu -> dense 5 softmax", 112);
+    check_training("input 20 -> dense 7 tanh -> dense 99 -> dense 5 softmax", 700, [2, 1], 6);
     check_shared("input 20 -> dense 130 relu bias=false -> dense 3 sigmoid\nloss bce", 100);
     // The first layer's gradient of rows in panels, and of scalar products, which a
     // panel alone would be too small for.

@@ -406,7 +406,7 @@ impl Executor {
             Of::Step(state, rule) => Runs::new(plan, gradient, state, rule),
             Of::Gradient(_) => Runs::of_gradient(gradient),
         };
-        shares.parameters(plan, tile, runs, threads);
+        shares.parameters(plan, &input, runs, threads);
         shares.loss(tile) / terms
     }
 

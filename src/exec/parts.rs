@@ -190,7 +190,7 @@ pub(super) fn run_part<'a>(
     let mut updated = false;
     for Done { rows, arena, levels, own } in tiles {
         let (program, tile) = (&plan.train, plan.tile(rows));
-        let tile = Read { plan, program, tile, arena, own, shared: false };
+        let tile = Read { plan, program, tile, arena, rows: None, own, shared: false };
         let run = if carries { run.all() } else { Runs::of_gradient(run.gradient) };
         updated = part.compute(&tile, levels, run, accumulate);
         accumulate = true;

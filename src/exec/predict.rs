@@ -174,7 +174,7 @@ fn pack(plan: &Plan, parameters: &[f32]) -> Option<Packed> {
             }
             // An embedding is written where numbers are.
             Step::Gather { .. } => {}
-            Step::Dense { algorithm, .. } if algorithm != Algorithm::Tiled => return None,
+            Step::Dense { algorithm: Algorithm::Matrixmultiply, .. } => return None,
             Step::Dense { weight, bias, ending, .. } => {
                 let (outputs, weights) = (plan.tensors[weight].shape[0], tensor(weight));
                 let f = ending.map_or(Unary::Linear, |ending| ending.f);

@@ -6,7 +6,7 @@ use super::reduce::Runs;
 use super::tile::range;
 use crate::plan::{BufferId, Plan, Program, Step};
 use mlpc_kernels::gemm::{Algorithm, Gemm, Left, Right};
-use mlpc_kernels::layout::{Tile, sum_features};
+use mlpc_kernels::layout::{Picked, Tile, sum_features};
 use std::ops::Range;
 
 /// The operands of a weight gradient, and who computes it: `x` is the tile of x or
@@ -14,7 +14,8 @@ use std::ops::Range;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Product {
     dz: BufferId,
-    x: BufferId,
+    /// None where the rows of the batch are read as they lie.
+    x: Option<BufferId>,
     pub(super) algorithm: Algorithm,
     /// Whether it is added to what is there.
     accumulate: bool,
@@ -28,8 +29,9 @@ impl Product {
             unreachable!("not a weight gradient: {step:?}")
         };
         let (x, algorithm) = match packed.and_then(|packed| packed.of(rows)) {
-            Some(packed) => (packed, algorithm),
-            None => (x.expect("a weight gradient reads x"), Algorithm::Dots),
+            Some(packed) => (Some(packed), algorithm),
+            None if x.is_none() => (None, Algorithm::Rows),
+            None => (x, Algorithm::Dots),
         };
         Product { dz, x, algorithm, accumulate }
     }
@@ -41,6 +43,8 @@ pub(super) struct Read<'a> {
     pub(super) program: &'a Program,
     pub(super) tile: Tile,
     pub(super) arena: &'a [f32],
+    /// Its rows, where they are read as they lie.
+    pub(super) rows: Option<Picked<'a>>,
     /// The thread's own arena, where it is not the shard's.
     pub(super) own: Option<&'a [f32]>,
     /// Whether the arena is one panel of the tile with all its buffers behind the
@@ -107,18 +111,27 @@ impl Read<'_> {
     fn product<'b>(&'b self, product: Product, gradient: &'b mut [f32]) -> Gemm<'b> {
         let Product { dz, x, algorithm, accumulate } = product;
         let (plan, tile) = (self.plan, self.tile);
-        let shape = [self.width(dz), self.width(x)];
-        let (data, [features, first]) = self.features(x);
-        let right = match algorithm {
-            Algorithm::Dots => Right::Tile { data, tile, features, first },
-            _ if self.shared => Right::Blocks {
-                data: &data[first * tile.panel..],
-                panel: plan.panel,
-                rows: tile.panel,
-                apart: features * tile.panel,
-            },
-            _ => Right::Panels { data, panel: plan.panel },
+        let (inputs, right) = match x {
+            None => {
+                let rows = self.rows.expect("rows are given to programs that read them");
+                (rows.columns(), Right::Picked(rows))
+            }
+            Some(x) => {
+                let (data, [features, first]) = self.features(x);
+                let right = match algorithm {
+                    Algorithm::Dots => Right::Tile { data, tile, features, first },
+                    _ if self.shared => Right::Blocks {
+                        data: &data[first * tile.panel..],
+                        panel: plan.panel,
+                        rows: tile.panel,
+                        apart: features * tile.panel,
+                    },
+                    _ => Right::Panels { data, panel: plan.panel },
+                };
+                (self.width(x), right)
+            }
         };
+        let shape = [self.width(dz), inputs];
         let (data, [features, first]) = self.features(dz);
         let mut gemm = Gemm::weight_gradient(tile, shape, data, right, gradient, accumulate);
         gemm.a = Left::Tile { data, tile, features, first };

@@ -108,10 +108,18 @@ impl Shares {
     }
 
     /// The gradient of all parameters, and the optimizer's step if their run has one.
-    pub(super) fn parameters(&self, plan: &Plan, tile: Tile, runs: Runs<'_>, threads: Threads<'_>) {
+    pub(super) fn parameters(
+        &self,
+        plan: &Plan,
+        input: &TileInput<'_>,
+        runs: Runs<'_>,
+        threads: Threads<'_>,
+    ) {
+        let tile = input.tile;
         let program = plan.shared.as_ref().expect("rows are shared where there is a program");
         let arena = &self.arena[..program.arena * tile.width];
-        let read = Read { plan, program, tile, arena, own: None, shared: true };
+        let rows = input.picked(plan, program);
+        let read = Read { plan, program, tile, arena, rows, own: None, shared: true };
         // Beside a product each store to a line that another thread has read would be
         // waited for.
         let readers = if threads.are_team() { Readers::Others } else { Readers::Same };

@@ -8,8 +8,8 @@ use super::{Batch, Rows, Targets, ask_for_rows};
 use crate::inputs::{Features, NONE};
 use crate::plan::{Buffer, BufferId, Ending, Plan, Program, SlopeOf, Step};
 use mlpc_kernels::gather;
-use mlpc_kernels::gemm::{self, End, Gemm, Start};
-use mlpc_kernels::layout::{self, Pick, Tile};
+use mlpc_kernels::gemm::{self, End, Gemm, Right, Start};
+use mlpc_kernels::layout::{self, Pick, Picked, Tile};
 use mlpc_kernels::lines::{Lines, ask_for};
 use mlpc_kernels::loss::{self, LossSum};
 use mlpc_kernels::single::Packed;
@@ -46,6 +46,15 @@ impl<'a> TileInput<'a> {
             Rows::Numbers(numbers) => Pick::Numbers(&numbers[self.rows.clone()]),
         }
     }
+
+    /// They, where a program reads them as they lie.
+    pub(super) fn picked(&self, plan: &Plan, program: &Program) -> Option<Picked<'a>> {
+        program.reads_rows().then(|| {
+            let data = self.batch.features.dense;
+            let rows = layout::Rows { data, columns: plan.layout.dense, pick: self.pick() };
+            Picked::new(rows, self.rows.len())
+        })
+    }
 }
 
 /// The gradient of the tile's shard.
@@ -71,6 +80,8 @@ struct Work<'a> {
     program: &'a Program,
     parameters: &'a [f32],
     tile: Tile,
+    /// Its rows, where they are read as they lie.
+    rows: Option<Picked<'a>>,
     levels: &'a Levels,
     arena: &'a mut [f32],
     /// What the first product may bring near for the next tile.
@@ -92,13 +103,14 @@ pub(super) fn run_tile(
 ) {
     let tile = input.tile;
     let Scratch { arena, targets, classes, levels, loss } = scratch;
-    let Batch { features, rows, .. } = *input.batch;
+    let features = input.batch.features;
     if !input.loaded {
         if let (true, Pick::Numbers(rows)) = (input.far, input.pick()) {
             ask_for_rows(plan, input.batch, rows);
         }
         load_targets(plan, &input, tile, targets, classes);
-        levels.load(plan, features.codes, input.rows.clone(), |place| rows.at(place));
+        let at = |place| input.batch.rows.at(place);
+        levels.load(plan, features.codes, input.rows.clone(), at);
         match gradients {
             Some(_) => levels.pair(plan),
             None => levels.sort(plan),
@@ -109,7 +121,8 @@ pub(super) fn run_tile(
         Targets::Classes(_) => Targets::Classes(&classes[..tile.rows]),
     };
     let levels = &*levels;
-    let mut work = Work { plan, program, parameters, tile, levels, arena, ahead: &[] };
+    let rows = input.picked(plan, program);
+    let mut work = Work { plan, program, parameters, tile, rows, levels, arena, ahead: &[] };
     for (at, step) in program.steps.iter().enumerate() {
         if input.asks {
             let next = weights_of_next(plan, &program.steps[at + 1..], parameters);
@@ -122,8 +135,17 @@ pub(super) fn run_tile(
             Step::Load { .. } if input.loaded => {}
             Step::Load { x, rows } if threads.have_arenas() => {
                 let load = |arena: &mut [f32]| {
-                    let mut work =
-                        Work { plan, program, parameters, tile, levels, arena, ahead: &[] };
+                    let (ahead, picked) = (&[][..], None);
+                    let mut work = Work {
+                        plan,
+                        program,
+                        parameters,
+                        tile,
+                        rows: picked,
+                        levels,
+                        arena,
+                        ahead,
+                    };
                     let rows = rows.and_then(|rows| rows.of(input.whole));
                     work.load(x, rows, features, input.pick(), Threads::One);
                 };
@@ -301,11 +323,15 @@ pub(super) fn predict_tile(
     let program = &plan.predict;
     memory.levels(plan, features.codes, rows);
     let Memory { arena, levels, .. } = memory;
-    let mut work = Work { plan, program, parameters, tile, levels, arena, ahead };
+    let rows = program.reads_rows().then(|| {
+        let (data, columns, pick) = (features.dense, plan.layout.dense, Pick::From(0));
+        Picked::new(layout::Rows { data, columns, pick }, rows)
+    });
+    let mut work = Work { plan, program, parameters, tile, rows, levels, arena, ahead };
     for step in &program.steps {
         match (*step, first) {
             (Step::Load { .. }, Some(_)) => {}
-            (Step::Dense { x, z, ending, .. }, Some(packed)) => {
+            (Step::Dense { x: Some(x), z, ending, .. }, Some(packed)) => {
                 work.first_of_rows(packed, features.dense, [x, z], ending);
                 first = None;
             }
@@ -418,8 +444,8 @@ impl Work<'_> {
             Step::Gather { table, bias, to, first } => self.gather(table, bias, to, first),
             Step::Dense { weight, bias, x, z, onto, ending, algorithm } => {
                 let within = ending.filter(|ending| ending.in_registers).map(|ending| ending.f);
-                let by = By { algorithm, threads, own: self.own(x) };
-                self.dense(weight, bias, [x, z], onto, within, by);
+                let by = By { algorithm, threads, own: x.and_then(|x| self.own(x)) };
+                self.dense(weight, bias, (x, z), onto, within, by);
                 match ending {
                     None => {}
                     Some(ending) if ending.in_registers => {}
@@ -495,21 +521,32 @@ impl Work<'_> {
         &mut self,
         weight: usize,
         bias: Option<usize>,
-        [x, z]: [BufferId; 2],
+        (x, z): (Option<BufferId>, BufferId),
         onto: bool,
         f: Option<Unary>,
         by: By<'_>,
     ) {
         let (plan, tile, parameters) = (self.plan, self.tile, self.parameters);
-        let shape = [self.width(z), self.width(x)];
+        let weights = &parameters[plan.weights[weight].clone()];
+        let outputs = self.width(z);
+        let shape = [outputs, weights.len() / outputs];
         let bias = bias.map(|bias| &parameters[plan.tensors[bias].range.clone()]);
         if shape[1] == 0 && f.is_none() {
             return;
         }
-        let weights = &parameters[plan.weights[weight].clone()];
         let ahead = std::mem::take(&mut self.ahead);
-        let [x, z] = self.several([x, z]);
-        let mut gemm = Gemm::forward(tile, shape, weights, bias, x, z);
+        let mut gemm = match (x, self.rows) {
+            (None, Some(rows)) => {
+                let z = self.get_mut(z);
+                let b = Right::PickedColumns(rows);
+                Gemm { b, ..Gemm::forward(tile, shape, weights, bias, &[], z) }
+            }
+            (x, _) => {
+                let x = x.expect("rows are given to programs that read them");
+                let [x, z] = self.several([x, z]);
+                Gemm::forward(tile, shape, weights, bias, x, z)
+            }
+        };
         gemm.ahead = ahead;
         if onto {
             gemm.start = Start::C;
@@ -602,8 +639,8 @@ impl Work<'_> {
     }
 
     fn read(&self) -> Read<'_> {
-        let Work { plan, program, tile, .. } = *self;
-        Read { plan, program, tile, arena: &*self.arena, own: None, shared: false }
+        let Work { plan, program, tile, rows, .. } = *self;
+        Read { plan, program, tile, arena: &*self.arena, rows, own: None, shared: false }
     }
 
     fn loss(&mut self, p: BufferId, dp: BufferId, targets: Targets<'_>, scale: f32) -> LossSum {

@@ -13,7 +13,9 @@
 //! 6. an input gradient that nobody uses (the first layer's) is left out, and of
 //!    one that embeddings use, all but their part;
 //! 7. categories that are gathered are no inputs of the first product, which is
-//!    added to their sum.
+//!    added to their sum;
+//! 8. a first layer of few outputs reads the batch's rows as they lie, and nothing is
+//!    loaded.
 
 use super::memory::Buffer;
 use super::tables::Tables;
@@ -25,12 +27,13 @@ use mlpc_kernels::loss::LossKind;
 use mlpc_kernels::unary::SlopeFrom;
 
 /// The steps of training or of prediction, their buffers (without a place
-/// yet), and the prediction's buffer.
+/// yet), and the prediction's buffer. Rows may be read `as_they_lie`, or not.
 pub(super) fn steps(
     ir: &Ir,
     tables: &Tables,
     options: PlanOptions,
     train: bool,
+    as_they_lie: bool,
 ) -> (Vec<Step>, Vec<Buffer>, Option<BufferId>) {
     let end = if train { ir.nodes.len() } else { ir.prediction + 1 };
     let mut users = vec![Vec::new(); ir.nodes.len()];
@@ -45,6 +48,7 @@ pub(super) fn steps(
         options,
         users,
         train,
+        as_they_lie,
         steps: Vec::new(),
         buffers: Vec::new(),
         buffer_of: vec![None; ir.nodes.len()],
@@ -87,6 +91,8 @@ struct Fuser<'a> {
     options: PlanOptions,
     users: Vec<Vec<usize>>,
     train: bool,
+    /// Whether rows may be read as they lie.
+    as_they_lie: bool,
     steps: Vec<Step>,
     buffers: Vec<Buffer>,
     /// Where a value lies.
@@ -140,9 +146,10 @@ impl Fuser<'_> {
         let width = self.width(x);
         let most = packed::most_rows(self.options.isa, width, self.ir.nodes[dz].width);
         if most == 0 {
-            return (Some(self.buffer(x)), None, false);
+            return (self.buffer_of[x], None, false);
         }
         match (self.ir.nodes[x].op, self.rows) {
+            _ if self.buffer_of[x].is_none() => (None, None, false),
             (Op::Input, Some(rows)) => {
                 let x = (rows.most < usize::MAX).then(|| self.buffer(x));
                 (x, Some(rows), false)
@@ -189,7 +196,7 @@ impl Fuser<'_> {
                 Step::Scatter { table: self.table(table), from, rows, first }
             }
             Op::MatMul { x, weight } => {
-                let (x, z) = (self.buffer(x), self.place(id));
+                let (x, z) = (Some(self.buffer(x)), self.place(id));
                 Step::Dense { weight, bias: None, x, z, onto: false, ending: None, algorithm }
             }
             Op::AddBias { x, bias } => Step::Bias { bias, x: self.buffer(x), z: self.place(id) },
@@ -229,10 +236,24 @@ impl Fuser<'_> {
         self.steps.push(step);
     }
 
+    /// Rule 8: whether the layer that reads the batch takes its rows as they lie.
+    fn reads_rows(&self, id: usize) -> bool {
+        let outputs = |user: &usize| match self.ir.nodes[*user].op {
+            Op::MatMul { .. } => Some(self.ir.nodes[*user].width),
+            _ => None,
+        };
+        let outputs = self.users[id].iter().find_map(outputs);
+        let (isa, inputs) = (self.options.isa, self.width(id));
+        self.as_they_lie
+            && self.ir.layout.categories.is_empty()
+            && outputs.is_some_and(|outputs| packed::as_they_lie(isa, inputs, outputs))
+    }
+
     /// A node with what can be done together with it.
     fn fused(&mut self, id: usize) {
         let node = self.ir.nodes[id];
         match node.op {
+            Op::Input if self.reads_rows(id) => {}
             Op::MatMul { x, weight } => self.dense(id, x, weight),
             Op::Activate { .. } | Op::Softmax { .. } if self.loss_takes_in(id) => {}
             Op::Softmax { x } => {
@@ -303,7 +324,7 @@ impl Fuser<'_> {
 
     /// Rules 1, 2 and 7.
     fn dense(&mut self, id: usize, x: Value, weight: usize) {
-        let x = self.buffer(x);
+        let x = self.buffer_of[x];
         let z = self.place(id);
         let mut last = id;
         let mut with_bias = None;

@@ -215,8 +215,8 @@ pub enum Step {
         weight: TensorId,
         /// b
         bias: Option<TensorId>,
-        /// x
-        x: BufferId,
+        /// x, a tile; none where the rows of the batch are read as they lie.
+        x: Option<BufferId>,
         /// z
         z: BufferId,
         /// Whether z holds something that it is added to.
@@ -283,7 +283,8 @@ pub enum Step {
         dz: BufferId,
     },
     /// ∂W += dz·xᵀ, and ∂b += Σ dz where it is fused. It reads x from `rows` for
-    /// tiles that they are packed of, else from x, as scalar products.
+    /// tiles that they are packed of, else from x, as scalar products; where there is
+    /// neither, the rows of the batch as they lie.
     WeightGradient {
         /// W
         weight: TensorId,
@@ -291,7 +292,7 @@ pub enum Step {
         bias: Option<TensorId>,
         /// dz
         dz: BufferId,
-        /// x, a tile; none where only `rows` is read.
+        /// x, a tile; none where it is not read.
         x: Option<BufferId>,
         /// x as rows in panels.
         rows: Option<PackedRows>,
@@ -352,6 +353,14 @@ impl PackedRows {
     }
 }
 
+impl Program {
+    /// Whether the first layer reads the rows of the batch as they lie, so that they are
+    /// not loaded.
+    pub fn reads_rows(&self) -> bool {
+        matches!(self.steps.first(), Some(Step::Dense { x: None, .. }))
+    }
+}
+
 impl Step {
     /// Whether it computes the gradient of parameters.
     pub fn is_of_parameters(&self) -> bool {
@@ -368,7 +377,7 @@ impl Step {
             Step::Gather { to, .. } => vec![to],
             Step::Scatter { from, rows, .. } => vec![from, rows],
             Step::Dense { x, z, ending, .. } => {
-                [x, z].into_iter().chain(ending.map(|e| e.y)).collect()
+                [x, Some(z), ending.map(|e| e.y)].into_iter().flatten().collect()
             }
             Step::Bias { x, z, .. } => vec![x, z],
             Step::Activate { z, y, .. } | Step::Softmax { z, y } => vec![z, y],
@@ -433,7 +442,10 @@ impl Plan {
         // Then the gradient of parameters comes last, for all shards.
         let by_outputs = is_by_outputs(&ir.tensors);
         let program = |train: bool, parameters_last: bool| {
-            let (mut steps, mut buffers, output) = fuse::steps(ir, &tables, options, train);
+            // By outputs, tiles are read when others have been loaded.
+            let as_they_lie = !(train && by_outputs);
+            let (mut steps, mut buffers, output) =
+                fuse::steps(ir, &tables, options, train, as_they_lie);
             choose_algorithms(&mut steps, &tables.weights, options.isa);
             let mut together = steps.len();
             if parameters_last {
@@ -448,13 +460,16 @@ impl Plan {
                     false => split::tile(arena, large, options.isa),
                 };
                 let (steps, buffers, own) = (steps.clone(), buffers.clone(), own.clone());
-                Program { steps, buffers, arena, output, tile, own, keeps: !kept.is_empty() }
+                Program { steps, buffers, arena, output, tile, own, keeps: false }
             };
             let plain = program(&[]);
-            // Kept where that costs next to nothing: steps of other batches load anew.
-            let keeping = program(&loaded(&steps));
+            // Kept where that costs next to nothing: steps of other batches load anew. Of
+            // rows as they lie there are targets alone, which have a place of their own.
+            let loaded = loaded(&steps);
+            let keeping = program(&loaded);
             let pays = keeping.tile == plain.tile && keeping.arena <= plain.arena + plain.arena / 8;
-            if train && !own.is_empty() && pays { keeping } else { plain }
+            let keeps = train && pays && (!own.is_empty() || loaded.is_empty());
+            Program { keeps, ..if keeps { keeping } else { plain } }
         };
         let (train, predict) = (program(true, by_outputs), program(false, false));
         // What scatters adds row after row, to rows of tables that any row may name.
@@ -502,7 +517,8 @@ impl Plan {
     /// lie, and transpose its outputs instead of its inputs: where these are many more,
     /// and outputs fill vectors (784-128-10 predicts 3% more rows).
     pub(crate) fn takes_rows(&self) -> bool {
-        let Some(&Step::Dense { z, algorithm, .. }) = self.predict.steps.get(1) else {
+        let [Step::Load { .. }, Step::Dense { z, algorithm, .. }, ..] = self.predict.steps[..]
+        else {
             return false;
         };
         let (inputs, outputs) = (self.inputs, self.predict.buffers[z].width);
@@ -543,9 +559,10 @@ fn panel(large: bool, isa: Isa) -> usize {
 /// Who computes products, and with them what follows.
 fn choose_algorithms(steps: &mut [Step], weights: &[Range<usize>], isa: Isa) {
     for step in steps {
+        let as_they_lie = matches!(step, Step::Dense { x: None, .. });
         let (weight, algorithm) = match step {
-            Step::WeightGradient { rows: None, algorithm, .. } => {
-                *algorithm = Algorithm::Dots;
+            Step::WeightGradient { x, rows: None, algorithm, .. } => {
+                *algorithm = if x.is_some() { Algorithm::Dots } else { Algorithm::Rows };
                 continue;
             }
             Step::Dense { weight, algorithm, .. }
@@ -555,16 +572,17 @@ fn choose_algorithms(steps: &mut [Step], weights: &[Range<usize>], isa: Isa) {
         };
         let large = weights[weight].len() > LARGE_LAYER;
         *algorithm = match isa {
+            _ if as_they_lie => Algorithm::Rows,
             Isa::Portable if large => Algorithm::Matrixmultiply,
             _ => Algorithm::Tiled,
         };
-        let tiled = *algorithm == Algorithm::Tiled;
+        let ours = *algorithm != Algorithm::Matrixmultiply;
         match step {
             Step::Dense { ending: Some(ending), z, .. } => {
-                ending.in_registers = tiled && ending.y == *z && ending.f.leak().is_some();
+                ending.in_registers = ours && ending.y == *z && ending.f.leak().is_some();
             }
             Step::InputGradient { slope: Some(slope), .. } => {
-                slope.in_registers = tiled && Slope::of(slope.f, slope.kept).is_some();
+                slope.in_registers = ours && Slope::of(slope.f, slope.kept).is_some();
             }
             _ => {}
         }

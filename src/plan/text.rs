@@ -100,7 +100,8 @@ impl Plan {
                 text
             }
             Step::Dense { weight, bias, x, z, onto, ending, algorithm } => {
-                let mut text = format!("dense {} {}", tensor(weight), b(x));
+                let rows = || "rows as they lie".to_owned();
+                let mut text = format!("dense {} {}", tensor(weight), x.map_or_else(rows, b));
                 if onto {
                     text.push_str(" added");
                 }
@@ -151,6 +152,9 @@ impl Plan {
                         None => ",",
                     };
                     let _ = write!(text, "{from} {}", b(x));
+                }
+                if rows.is_none() && x.is_none() {
+                    text.push_str(", rows as they lie");
                 }
                 let why = match rows {
                     Some(rows) if rows.most < usize::MAX => {
@@ -220,6 +224,9 @@ impl Plan {
             }
             Algorithm::Matrixmultiply => {
                 format!("{name}: a weight beyond the cache, without fused multiply-add")
+            }
+            Algorithm::Rows => {
+                format!("{name}: {outputs} outputs are too few for a tile of inputs")
             }
             Algorithm::Naive | Algorithm::Tiled => name.to_owned(),
         }
