@@ -149,8 +149,8 @@ impl<const N: usize> Op for Block<'_, N> {
             let z = z.wrapping_add(panel * of + first * width);
             let mut lane = 0;
             while lane < width {
-                let whole = lane + S::LANES <= width && panel + lane + S::LANES <= rows.count();
-                match whole {
+                let whole = lane + S::LANES <= width;
+                match whole && panel + lane + S::LANES <= rows.count() {
                     true => rows.starts(panel + lane, &mut from[..S::LANES]),
                     false => rest(rows, panel + lane, &mut from),
                 }

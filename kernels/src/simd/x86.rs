@@ -548,8 +548,12 @@ impl Simd for Avx512 {
             // With rows i and i + 4 in the halves, none but the last exchange crosses
             // quarters.
             let rows = |i: usize| {
-                let low = _mm512_castps256_ps512(_mm256_loadu_ps((*rows.add(i)).add(at)));
-                _mm512_insertf32x8::<1>(low, _mm256_loadu_ps((*rows.add(i + 4)).add(at)))
+                let low =
+                    _mm512_castps256_ps512(_mm256_loadu_ps(rows.add(i).read_volatile().add(at)));
+                _mm512_insertf32x8::<1>(
+                    low,
+                    _mm256_loadu_ps(rows.add(i + 4).read_volatile().add(at)),
+                )
             };
             // Columns j of rows 0 to 3, j + 4 of these, j of rows 4 to 7, j + 4 of these.
             let [a0, a1, a2, a3] = exchange16([rows(0), rows(1), rows(2), rows(3)]);
