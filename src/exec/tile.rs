@@ -315,7 +315,7 @@ pub(super) fn predict_tile(
     out: &mut [f32],
 ) {
     let rows = out.len() / plan.outputs;
-    if let Some(net) = &plan.small {
+    if let Some(net) = plan.small_prediction(rows) {
         let features = memory.expand(plan, features, rows);
         return net.predict(plan.options.isa, parameters, features, out);
     }

@@ -13,7 +13,19 @@ impl Plan {
     pub fn small_step(&self, rows: usize) -> Option<&Net> {
         self.small.as_ref().filter(|_| rows <= MOST_ROWS)
     }
+
+    /// The network whose prediction of so many rows is one kernel call, where that is
+    /// faster than the steps of a tile.
+    #[inline]
+    pub(crate) fn small_prediction(&self, rows: usize) -> Option<&Net> {
+        self.small.as_ref().filter(|_| rows < LEAST_ROWS_OF_TILE || !self.predict.reads_rows())
+    }
 }
+
+/// Rows from which on a small network is predicted faster by the steps of a tile, where
+/// its first layer reads rows as they lie: 32 rows of 24-8-2 take 0.40 instead of 0.34 µs
+/// so, 64 rows 0.57 instead of 0.62, and 1,024 rows 6.5 instead of 9.3.
+pub(super) const LEAST_ROWS_OF_TILE: usize = 48;
 
 /// The network as the kernel takes it: a chain of dense layers, small enough;
 /// categories are inputs of zeros and a one.

@@ -1,5 +1,6 @@
 //! The plan as stable text: `mlpc plan`, snapshots and debugging share it.
 
+use super::small::LEAST_ROWS_OF_TILE;
 use super::tables::MANY_LEVELS;
 use super::{BufferId, Plan, Program, SlopeOf, Step};
 use mlpc_kernels::gemm::Algorithm;
@@ -24,10 +25,14 @@ impl fmt::Display for Plan {
         }
         self.categories(f)?;
         if self.small.is_some() {
-            writeln!(
+            write!(
                 f,
                 "small: a step of up to {MOST_ROWS} rows is one kernel call, so is prediction"
             )?;
+            match self.predict.reads_rows() {
+                true => writeln!(f, " of fewer than {LEAST_ROWS_OF_TILE} rows")?,
+                false => writeln!(f)?,
+            }
         }
         self.program(f, "train", &self.train)?;
         self.program(f, "predict", &self.predict)

@@ -82,7 +82,7 @@ impl Product {
                 leak: 0.0,
                 slope: Slope::Kept,
             };
-            algorithm.takes(&operands.gemm(&a, &b, &mut [0.0], 1, None, &[], &[]))
+            algorithm.takes(&operands.gemm([&a, &b], &mut [0.0], 1, None, &[], &[]))
         })
     }
 }
@@ -182,8 +182,7 @@ impl Operands {
     /// slope is of, and `backward` numbers the rows of B, where they are picked so.
     fn gemm<'a>(
         &self,
-        a: &'a [f32],
-        b: &'a [f32],
+        [a, b]: [&'a [f32]; 2],
         c: &'a mut [f32],
         c_stride: usize,
         start: Option<&'a [f32]>,
@@ -340,7 +339,7 @@ impl Layer {
         // What the algorithm takes: the form asked for, or any.
         let takes = |form: Form| {
             let gemm = Operands { form, tile: Tile { rows: 0, ..tile }, ..operands };
-            algorithm.takes(&gemm.gemm(&[], &[], &mut [], inputs, None, &[], &[]))
+            algorithm.takes(&gemm.gemm([&[]; 2], &mut [], inputs, None, &[], &[]))
         };
         if !takes(form) {
             operands.form = FORMS.into_iter().find(|&form| takes(form)).unwrap_or(form);
@@ -503,7 +502,7 @@ impl Work for Layer {
         let start = self.starts.then(|| self.bias.slice());
         let (a, b, c) = (self.a.slice(), self.b.slice(), self.c.slice_mut());
         let (y, backward) = (self.y.slice(), &self.backward);
-        let mut gemm = self.operands.gemm(a, b, c, self.c_stride, start, y, backward);
+        let mut gemm = self.operands.gemm([a, b], c, self.c_stride, start, y, backward);
         let (algorithm, isa) = (self.algorithm, self.isa);
         let Some(updated) = &mut self.updated else { return gemm.run(algorithm, isa) };
         let (rule, parameters, [first, second]) = updated.step();
