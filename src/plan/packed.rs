@@ -84,7 +84,7 @@ const LEAST_INPUTS_OF_ROWS: usize = 8;
 const MOST_INPUTS_OF_ROWS: usize = gemm::PART;
 
 /// Whether a first layer reads rows as they lie, forward and in its weight gradient: where
-/// outputs are few, that takes 5 to 35% less time than it does from a tile, loading that
+/// outputs are few, that takes up to 35% less time than it does from a tile, loading that
 /// included (Zen 4, 32 to 256 rows). It takes the registers of AVX-512.
 pub(super) fn as_they_lie(isa: Isa, inputs: usize, outputs: usize) -> bool {
     // One output is summed in chains.
