@@ -141,6 +141,27 @@ impl Rows<'_> {
     pub(crate) fn at(&self, place: usize) -> *const f32 {
         self.data.as_ptr().wrapping_add(self.pick.row(place) * self.columns)
     }
+
+    /// Where rows begin that follow each other; their places were checked.
+    #[inline(always)]
+    pub(crate) fn starts(&self, place: usize, to: &mut [*const f32]) {
+        let Rows { data, columns, pick } = *self;
+        match pick {
+            Pick::From(first) => {
+                let mut at = data.as_ptr().wrapping_add((first + place) * columns);
+                for to in to {
+                    *to = at;
+                    at = at.wrapping_add(columns);
+                }
+            }
+            Pick::Numbers(numbers) => {
+                let numbers = &numbers[place..][..to.len()];
+                for (to, &row) in to.iter_mut().zip(numbers) {
+                    *to = data.as_ptr().wrapping_add(row as usize * columns);
+                }
+            }
+        }
+    }
 }
 
 /// Rows of a matrix that lie within it, so many of them.
@@ -194,23 +215,8 @@ impl<'a> Picked<'a> {
     /// Where they are fewer.
     #[inline(always)]
     pub(crate) fn starts(&self, place: usize, to: &mut [*const f32]) {
-        let Rows { data, columns, pick } = self.rows;
-        match pick {
-            Pick::From(first) => {
-                assert!(place + to.len() <= self.count, "a row that was not picked");
-                let mut at = data.as_ptr().wrapping_add((first + place) * columns);
-                for to in to {
-                    *to = at;
-                    at = at.wrapping_add(columns);
-                }
-            }
-            Pick::Numbers(numbers) => {
-                let numbers = &numbers[..self.count][place..][..to.len()];
-                for (to, &row) in to.iter_mut().zip(numbers) {
-                    *to = data.as_ptr().wrapping_add(row as usize * columns);
-                }
-            }
-        }
+        assert!(place + to.len() <= self.count, "a row that was not picked");
+        self.rows.starts(place, to);
     }
 
     /// Where the matrix ends.

@@ -135,16 +135,16 @@ pub(super) fn run_tile(
             Step::Load { .. } if input.loaded => {}
             Step::Load { x, rows } if threads.have_arenas() => {
                 let load = |arena: &mut [f32]| {
-                    let (ahead, picked) = (&[][..], None);
                     let mut work = Work {
                         plan,
                         program,
                         parameters,
                         tile,
-                        rows: picked,
+                        // They are loaded.
+                        rows: None,
                         levels,
                         arena,
-                        ahead,
+                        ahead: &[],
                     };
                     let rows = rows.and_then(|rows| rows.of(input.whole));
                     work.load(x, rows, features, input.pick(), Threads::One);

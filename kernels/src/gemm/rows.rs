@@ -17,7 +17,7 @@
 use super::strip::Strip;
 use super::{End, Gemm, Layout, Left, PART, Right, Start};
 use crate::layout::{Picked, Tile};
-use crate::simd::{Op, Simd};
+use crate::simd::{Op, Simd, WIDEST};
 
 /// Outputs of a block.
 const fn outputs(registers: usize) -> usize {
@@ -29,9 +29,6 @@ const COLUMNS: usize = 4;
 
 /// What stands for rows in padding lanes.
 static ZEROS: [f32; PART] = [0.0; PART];
-
-/// Lanes of the widest vector.
-const MOST_LANES: usize = 16;
 
 /// Whether [`Forward`] or [`WeightGradient`] takes such operands.
 pub(super) fn takes(gemm: &Gemm<'_>) -> bool {
@@ -142,7 +139,7 @@ impl<const N: usize> Op for Block<'_, N> {
             Some(bias) => *bias,
             None => [0.0; N],
         };
-        let mut from = [ZEROS.as_ptr(); MOST_LANES];
+        let mut from = [ZEROS.as_ptr(); WIDEST];
         let mut panel = 0;
         while panel < lanes {
             let width = most.min(lanes - panel);
@@ -183,9 +180,9 @@ impl<const N: usize> Op for Block<'_, N> {
 /// Where the rows from one place on begin, and zeros behind them.
 #[cold]
 #[inline(never)]
-fn rest(rows: Picked<'_>, place: usize, from: &mut [*const f32; MOST_LANES]) {
-    *from = [ZEROS.as_ptr(); MOST_LANES];
-    let left = rows.count().saturating_sub(place).min(MOST_LANES);
+fn rest(rows: Picked<'_>, place: usize, from: &mut [*const f32; WIDEST]) {
+    *from = [ZEROS.as_ptr(); WIDEST];
+    let left = rows.count().saturating_sub(place).min(WIDEST);
     rows.starts(place.min(rows.count()), &mut from[..left]);
 }
 
@@ -428,7 +425,7 @@ impl<const M: usize, const N: usize> Op for Gradient<'_, M, N> {
         // The last place from which whole vectors lie within the matrix, and where a row
         // is copied that begins behind it.
         let end = rows.end().wrapping_sub(N * S::LANES);
-        let mut copy = [0.0; VECTORS * MOST_LANES];
+        let mut copy = [0.0; VECTORS * WIDEST];
         let mut panel = 0;
         while panel < k {
             let width = tile.panel.min(tile.width - panel);

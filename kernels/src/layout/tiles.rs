@@ -2,10 +2,7 @@
 
 use super::{BLOCK, HALF, Pick, Rows, Tile};
 use crate::gemm::vectors;
-use crate::simd::{Isa, Op, Simd};
-
-/// Lanes of the widest vector.
-const MOST_LANES: usize = 16;
+use crate::simd::{Isa, Op, Simd, WIDEST};
 
 /// Columns that all lanes of a panel are transposed of before the next ones.
 const COLUMNS: usize = 32;
@@ -54,10 +51,8 @@ impl Op for RowsToTile<'_> {
                         match rows.pick {
                             Pick::From(_) => narrow_rows(s, rows.at(first), columns, to, width),
                             Pick::Numbers(_) => {
-                                let mut from = [std::ptr::null(); MOST_LANES];
-                                for (i, from) in from.iter_mut().enumerate().take(S::LANES) {
-                                    *from = rows.at(first + i);
-                                }
+                                let mut from = [std::ptr::null(); WIDEST];
+                                rows.starts(first, &mut from[..S::LANES]);
                                 narrow_rows_apart(s, &from, columns, to, width);
                             }
                         }
@@ -152,7 +147,7 @@ unsafe fn narrow_rows<S: Simd>(s: S, from: *const f32, columns: usize, to: *mut 
 #[inline(always)]
 unsafe fn narrow_rows_apart<S: Simd>(
     s: S,
-    from: &[*const f32; MOST_LANES],
+    from: &[*const f32; WIDEST],
     columns: usize,
     to: *mut f32,
     width: usize,

@@ -364,8 +364,11 @@ pub trait Simd: Copy + Send + Sync + 'static {
     }
 }
 
-/// Lanes of the widest vector, that of twice twice 16.
-const MOST_LANES: usize = 64;
+/// Lanes of an instruction set's widest vector.
+pub(crate) const WIDEST: usize = 16;
+
+/// Lanes of the widest vector, that of twice twice as many.
+const MOST_LANES: usize = 4 * WIDEST;
 
 /// Vectors by number: what [`Simd::sums`] adds up.
 pub trait Column<S: Simd> {
