@@ -369,8 +369,7 @@ fn check_unary(unary: Unary, isa: Isa, inputs: &[f32]) -> (f64, f64) {
     worst
 }
 
-/// A slope that products multiply by is written down apart from the activation's
-/// own: they are the same bits.
+/// A slope that products multiply by is an activation's own, bit for bit.
 #[test]
 fn products_have_the_slopes_of_activations() {
     for isa in isas() {
@@ -380,26 +379,31 @@ fn products_have_the_slopes_of_activations() {
             unary.apply(isa, &mut y);
             let mut exact = vec![1.0; y.len()];
             unary.multiply_slope(isa, &y, &mut exact);
-            let (ones, mut computed) = (vec![1.0; y.len()], vec![0.0; y.len()]);
-            Gemm {
-                m: 1,
-                n: y.len(),
-                k: 1,
-                a: Left::Strided { data: &[1.0], row_stride: 1, column_stride: 1 },
-                b: Right::Rows { data: &ones, stride: y.len() },
-                c: &mut computed,
-                layout: Layout::Rows(y.len()),
-                start: Start::Zero,
-                end: End::Slope { slope, y: &y },
-                ahead: &[],
-            }
-            .run(Algorithm::Tiled, isa);
-            for ((y, computed), exact) in y.iter().zip(&computed).zip(&exact) {
-                assert!(
-                    computed == exact || (computed.is_nan() && exact.is_nan()),
-                    "{} under {isa}: the slope at {y:e} is {computed:e}, not {exact:e}",
-                    unary.name()
-                );
+            // By few columns of A, and by register tiles.
+            for k in [1, 20] {
+                let mut ones = vec![0.0; k * y.len()];
+                ones[..y.len()].fill(1.0);
+                let mut computed = vec![0.0; y.len()];
+                Gemm {
+                    m: 1,
+                    n: y.len(),
+                    k,
+                    a: Left::Strided { data: &[1.0; 20], row_stride: k, column_stride: 1 },
+                    b: Right::Rows { data: &ones, stride: y.len() },
+                    c: &mut computed,
+                    layout: Layout::Rows(y.len()),
+                    start: Start::Zero,
+                    end: End::Slope { slope, y: &y },
+                    ahead: &[],
+                }
+                .run(Algorithm::Tiled, isa);
+                for ((y, computed), exact) in y.iter().zip(&computed).zip(&exact) {
+                    assert!(
+                        computed == exact || (computed.is_nan() && exact.is_nan()),
+                        "{} under {isa}: the slope at {y:e} is {computed:e}, not {exact:e}",
+                        unary.name()
+                    );
+                }
             }
         }
     }

@@ -155,15 +155,8 @@ impl Block<'_> {
             total = total.add(s, even.add(s, odd));
         }
         match self.end {
-            End::Rectifier { leak: 0.0 } => {
-                // In this order NaN passes.
-                let zero = s.splat(0.0);
-                total = total.with(total, |sum, _| s.max(zero, sum));
-            }
-            End::Rectifier { leak } => {
-                let leak = s.splat(leak);
-                total = total.with(total, |sum, _| s.max(s.mul(sum, leak), sum));
-            }
+            End::Rectifier { leak: 0.0 } => total = total.rectified(s),
+            End::Rectifier { leak } => total = total.leaky(s, leak),
             End::Sum | End::Slope { .. } => {}
         }
         // SAFETY: NV vectors of C, which is borrowed exclusively.

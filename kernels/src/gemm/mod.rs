@@ -21,6 +21,7 @@ mod lone;
 mod naive;
 mod piece;
 mod rows;
+mod short;
 mod source;
 mod strip;
 mod tiled;
@@ -34,7 +35,7 @@ pub use piece::Piece;
 use crate::layout::{Picked, Tile};
 use crate::optim::{Optimizer, Rule};
 use crate::simd::{Isa, Op, Simd};
-use crate::unary::Unary;
+use crate::unary::{Sigmoid, Tanh, Unary, UnaryOp};
 use std::ops::Range;
 
 /// The left factor A `[m][k]`, of which a kernel reads single numbers.
@@ -189,19 +190,34 @@ pub enum Slope {
         /// A rectifier's slope left of 0.
         leak: f32,
     },
-    /// c₀ + c₁·y + c₂·y²
-    Quadratic([f32; 3]),
+    /// 1 − y² of y = tanh x
+    Tanh,
+    /// y·(1 − y) of y = 1/(1 + e^−x)
+    Sigmoid,
 }
 
 impl Slope {
     /// The slope of an activation that products can multiply by; `kept` where
     /// the slope itself was kept.
     pub fn of(f: Unary, kept: bool) -> Option<Slope> {
-        match (kept, f.leak(), f.slope_of_value()) {
-            (true, ..) => Some(Slope::Kept),
-            (_, Some(leak), _) => Some(Slope::Rectifier { leak }),
-            (.., Some(coefficients)) => Some(Slope::Quadratic(coefficients)),
-            (false, None, None) => None,
+        match (kept, f) {
+            (true, _) => Some(Slope::Kept),
+            (_, Unary::Tanh) => Some(Slope::Tanh),
+            (_, Unary::Sigmoid) => Some(Slope::Sigmoid),
+            (_, f) => f.leak().map(|leak| Slope::Rectifier { leak }),
+        }
+    }
+
+    /// The slope at y.
+    #[inline(always)]
+    fn at<S: Simd>(self, s: S, y: S::V) -> S::V {
+        match self {
+            Slope::Kept => y,
+            Slope::Rectifier { leak } => {
+                s.select(s.lt(s.splat(0.0), y), s.splat(1.0), s.splat(leak))
+            }
+            Slope::Tanh => Tanh::slope(s, y),
+            Slope::Sigmoid => Sigmoid::slope(s, y),
         }
     }
 }

@@ -43,10 +43,8 @@ pub(super) fn run(g: &mut Gemm<'_>) {
             let slope = |slope: Slope, y: f32| match slope {
                 Slope::Kept => f64::from(y),
                 Slope::Rectifier { leak } => rectifier(y, leak),
-                Slope::Quadratic(c) => {
-                    let ([c0, c1, c2], y) = (c.map(f64::from), f64::from(y));
-                    (c2 * y + c1) * y + c0
-                }
+                Slope::Tanh => 1.0 - f64::from(y) * f64::from(y),
+                Slope::Sigmoid => f64::from(y) * (1.0 - f64::from(y)),
             };
             *c = match g.end {
                 End::Sum => sum as f32,

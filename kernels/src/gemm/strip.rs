@@ -1,5 +1,6 @@
 //! A few vectors that belong together: a row of a register tile.
 
+use super::Slope;
 use crate::simd::Simd;
 
 /// N ≤ 4 vectors, each with a name of its own: in a large function the
@@ -48,20 +49,40 @@ impl<S: Simd, const N: usize> Strip<S, N> {
         stride: usize,
         last: usize,
     ) -> Self {
-        let zero = s.splat(0.0);
-        let load = |v: usize| {
-            let at = at.wrapping_add(v * stride);
-            // SAFETY: the caller vouches for N vectors, of the last one for
-            // `last` lanes where it is masked.
-            unsafe {
-                match v {
-                    _ if v >= N => zero,
-                    _ if MASKED && v == N - 1 => s.load_first(at, last),
-                    _ => s.load_ptr(at),
-                }
+        // SAFETY: the caller's promise.
+        unsafe {
+            Strip {
+                a: Self::load_one::<MASKED>(s, at, stride, last, 0),
+                b: Self::load_one::<MASKED>(s, at, stride, last, 1),
+                c: Self::load_one::<MASKED>(s, at, stride, last, 2),
+                d: Self::load_one::<MASKED>(s, at, stride, last, 3),
             }
-        };
-        Strip { a: load(0), b: load(1), c: load(2), d: load(3) }
+        }
+    }
+
+    /// Vector `v` of [`Strip::load`]. (No closure: where it is used often, one would be a
+    /// call that is not compiled with this instruction set.)
+    ///
+    /// # Safety
+    /// As there.
+    #[inline(always)]
+    unsafe fn load_one<const MASKED: bool>(
+        s: S,
+        at: *const f32,
+        stride: usize,
+        last: usize,
+        v: usize,
+    ) -> S::V {
+        let at = at.wrapping_add(v * stride);
+        // SAFETY: the caller vouches for N vectors, of the last one for `last` lanes
+        // where it is masked.
+        unsafe {
+            match v {
+                _ if v >= N => s.splat(0.0),
+                _ if MASKED && v == N - 1 => s.load_first(at, last),
+                _ => s.load_ptr(at),
+            }
+        }
     }
 
     /// The same for writing, next to each other.
@@ -109,14 +130,39 @@ impl<S: Simd, const N: usize> Strip<S, N> {
         }
     }
 
-    /// `with` of each vector and the one of `other` beside it.
+    /// A rectifier of each, without a leak.
     #[inline(always)]
-    pub(super) fn with(self, other: Self, with: impl Fn(S::V, S::V) -> S::V) -> Self {
+    pub(super) fn rectified(self, s: S) -> Self {
+        // In this order NaN passes.
+        let zero = s.splat(0.0);
         Strip {
-            a: with(self.a, other.a),
-            b: with(self.b, other.b),
-            c: with(self.c, other.c),
-            d: with(self.d, other.d),
+            a: s.max(zero, self.a),
+            b: s.max(zero, self.b),
+            c: s.max(zero, self.c),
+            d: s.max(zero, self.d),
+        }
+    }
+
+    /// The same for a leak.
+    #[inline(always)]
+    pub(super) fn leaky(self, s: S, leak: f32) -> Self {
+        let leak = s.splat(leak);
+        Strip {
+            a: s.max(s.mul(self.a, leak), self.a),
+            b: s.max(s.mul(self.b, leak), self.b),
+            c: s.max(s.mul(self.c, leak), self.c),
+            d: s.max(s.mul(self.d, leak), self.d),
+        }
+    }
+
+    /// self · slope at y
+    #[inline(always)]
+    pub(super) fn times(self, s: S, slope: Slope, y: Self) -> Self {
+        Strip {
+            a: s.mul(self.a, slope.at(s, y.a)),
+            b: s.mul(self.b, slope.at(s, y.b)),
+            c: s.mul(self.c, slope.at(s, y.c)),
+            d: s.mul(self.d, slope.at(s, y.d)),
         }
     }
 }

@@ -20,6 +20,7 @@
 //! more accumulators is no longer unrolled by the compiler and spills them,
 //! which costs a factor of three.
 
+use super::short;
 use super::source::Source;
 use super::strip::Strip;
 use super::{End, Gemm, InRows, Layout, Left, Slope, Start, border, column};
@@ -88,6 +89,9 @@ impl Op for Tiled<'_, '_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
+        if short::takes::<S>(self.gemm) {
+            return short::run(s, &self);
+        }
         if self.usual(s) {
             return;
         }
@@ -604,27 +608,22 @@ macro_rules! register_tiles {
                         match self.end {
                             End::Sum => {}
                             End::Rectifier { leak: 0.0 } => {
-                                // In this order NaN passes.
-                                let zero = s.splat(0.0);
-                                $($r = $r.with($r, |sum, _| s.max(zero, sum));)*
+                                $($r = $r.rectified(s);)*
                             }
                             End::Rectifier { leak } => {
-                                let leak = s.splat(leak);
-                                $($r = $r.with($r, |sum, _| s.max(s.mul(sum, leak), sum));)*
+                                $($r = $r.leaky(s, leak);)*
                             }
                             End::Slope { slope: Slope::Kept, .. } => {
-                                $($r = $r.with(load(self.y, $i), |sum, y| s.mul(sum, y));)*
+                                $($r = $r.times(s, Slope::Kept, load(self.y, $i));)*
                             }
                             End::Slope { slope: Slope::Rectifier { leak }, .. } => {
-                                let slope = |y| {
-                                    s.select(s.lt(s.splat(0.0), y), s.splat(1.0), s.splat(leak))
-                                };
-                                $($r = $r.with(load(self.y, $i), |sum, y| s.mul(sum, slope(y)));)*
+                                $($r = $r.times(s, Slope::Rectifier { leak }, load(self.y, $i));)*
                             }
-                            End::Slope { slope: Slope::Quadratic(c), .. } => {
-                                let c = c.map(|c| s.splat(c));
-                                let slope = |y| s.mul_add(s.mul_add(c[2], y, c[1]), y, c[0]);
-                                $($r = $r.with(load(self.y, $i), |sum, y| s.mul(sum, slope(y)));)*
+                            End::Slope { slope: Slope::Tanh, .. } => {
+                                $($r = $r.times(s, Slope::Tanh, load(self.y, $i));)*
+                            }
+                            End::Slope { slope: Slope::Sigmoid, .. } => {
+                                $($r = $r.times(s, Slope::Sigmoid, load(self.y, $i));)*
                             }
                         }
                         $(

@@ -451,11 +451,8 @@ impl Layer {
                     Slope::Kept => y,
                     Slope::Rectifier { .. } if y > 0.0 => 1.0,
                     Slope::Rectifier { leak } => leak.into(),
-                    Slope::Quadratic(c) => {
-                        let [c0, c1, c2] = c.map(f64::from);
-                        // In this order an infinite y gives what it gives there.
-                        (c2 * y + c1) * y + c0
-                    }
+                    Slope::Tanh => 1.0 - y * y,
+                    Slope::Sigmoid => y * (1.0 - y),
                 }
             }
             _ => sum,
@@ -521,9 +518,7 @@ impl Work for Layer {
         // Elements are at most 1, so that sums are at most k; each of k
         // roundings is at most 2⁻²⁴ of the running sum.
         let steepest = match (self.operands.product, self.operands.slope) {
-            (Product::InputGradientSlope, Slope::Quadratic(c)) => {
-                c.iter().map(|c| f64::from(c.abs())).sum()
-            }
+            (Product::InputGradientSlope, Slope::Tanh | Slope::Sigmoid) => 2.0,
             _ => 1.0,
         };
         let bound = Bound::ulp_or(0.0, (k as f64 + 2.0) * f64::from(f32::EPSILON) * steepest);

@@ -19,6 +19,9 @@ mod tanh;
 
 pub mod exp;
 
+pub(crate) use sigmoid::Sigmoid;
+pub(crate) use tanh::Tanh;
+
 use crate::simd::{Host, Isa, Op, Simd, Vectors, each_vector};
 use std::marker::PhantomData;
 
@@ -37,9 +40,6 @@ pub trait UnaryOp {
     /// A rectifier's slope left of 0, where it is one: x for x > 0, else this
     /// much of it. Products compute rectifiers and their slopes on the way.
     const LEAK: Option<f32> = None;
-    /// c₀, c₁ and c₂ of a slope that is c₀ + c₁·y + c₂·y² of y = f(x). Products
-    /// multiply by such slopes on the way.
-    const SLOPE_OF_VALUE: Option<[f32; 3]> = None;
     /// The largest error of `value`, over all f32.
     const VALUE_BOUND: Bound;
     /// The largest error of `slope`, over all f32.
@@ -153,11 +153,6 @@ macro_rules! activations {
             /// of it.
             pub fn leak(self) -> Option<f32> {
                 match self { $(Unary::$Name => $file::$Name::LEAK),* }
-            }
-
-            /// c₀, c₁ and c₂ of a slope that is c₀ + c₁·y + c₂·y² of y = f(x).
-            pub fn slope_of_value(self) -> Option<[f32; 3]> {
-                match self { $(Unary::$Name => $file::$Name::SLOPE_OF_VALUE),* }
             }
 
             /// The error bounds of value and slope.

@@ -2,7 +2,7 @@ use super::exp::{exp_neg_abs, logistic};
 use super::{Bound, SlopeFrom, Spread, UnaryOp};
 use crate::simd::Simd;
 
-pub(super) struct Sigmoid;
+pub(crate) struct Sigmoid;
 
 /// 1/(1 + e^−x), and the same of −x, from one exponential.
 #[inline(always)]
@@ -21,7 +21,6 @@ impl UnaryOp for Sigmoid {
     const DOC: &'static str = "1/(1 + e^−x)";
     const SLOPE: SlopeFrom = SlopeFrom::Output;
     const SPREAD: Spread = Spread::Quarters;
-    const SLOPE_OF_VALUE: Option<[f32; 3]> = Some([0.0, 1.0, -1.0]);
     /// Over all floats 2.44 with and without fused multiply-add.
     const VALUE_BOUND: Bound = Bound::ulp(2.5);
     /// y·(1 − y) of a y that is rounded where it is close to 1.

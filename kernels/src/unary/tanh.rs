@@ -3,13 +3,12 @@ use super::{Bound, SlopeFrom, UnaryOp};
 use crate::simd::Simd;
 use std::f32::consts::{LN_2, LOG2_E};
 
-pub(super) struct Tanh;
+pub(crate) struct Tanh;
 
 impl UnaryOp for Tanh {
     const NAME: &'static str = "tanh";
     const DOC: &'static str = "tanh x";
     const SLOPE: SlopeFrom = SlopeFrom::Output;
-    const SLOPE_OF_VALUE: Option<[f32; 3]> = Some([1.0, 0.0, -1.0]);
     /// Over all floats 2.37 with and without fused multiply-add.
     const VALUE_BOUND: Bound = Bound::ulp(2.5);
     /// 1 − y² of a y that is off by up to 2.5 ULP of 2⁻²⁴ where it is close to
