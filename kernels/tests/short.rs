@@ -27,9 +27,9 @@ fn few_columns_give_the_bits_of_register_tiles() {
         for (&k, &n) in columns.iter().flat_map(|k| widths.iter().map(move |n| (k, n))) {
             // Two panels of C for three of B, and one of each.
             for [of_b, of_c] in [[2 * lanes, 3 * lanes], [n, n]] {
-                check(isa, [3, n, k], Right::Panels { data: &[], panel: of_b }, of_c);
+                check(isa, [k.max(3), n, k], Right::Panels { data: &[], panel: of_b }, of_c);
             }
-            check(isa, [5, n, k], Right::Rows { data: &[], stride: n + 2 }, n);
+            check(isa, [k + 2, n, k], Right::Rows { data: &[], stride: n + 2 }, n);
         }
     }
 }

@@ -32,10 +32,14 @@ const fn vectors(registers: usize, k: usize) -> usize {
     }
 }
 
+/// Columns of A beyond which loading B's takes longer than what is saved with fewer rows.
+const MANY: usize = 8;
+
 /// Whether it is such a product.
 #[inline(always)]
 pub(super) fn takes<S: Simd>(gemm: &Gemm<'_>) -> bool {
     vectors(S::REGISTERS, gemm.k) > 0
+        && (gemm.k <= MANY || gemm.m >= gemm.k)
         && matches!(gemm.a, Left::Strided { .. })
         && matches!(gemm.b, Right::Rows { .. } | Right::Panels { .. })
 }
